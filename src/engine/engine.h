@@ -1,0 +1,62 @@
+/* The queue before the device: items in, batches by token budget, one worker, results by callback.
+ *
+ * An item is submitted once and finished exactly once: computed, failed, cancelled, or past its deadline.
+ * The engine never looks inside an item's content; what it computes for an item does not depend on others. */
+#ifndef QVEC_ENGINE_ENGINE_H
+#define QVEC_ENGINE_ENGINE_H
+
+#include "base/memory.h"
+#include "model/network.h"
+
+typedef struct qv__engine qv__engine;
+typedef struct qv__item qv__item;
+
+struct qv__item {
+    /* the caller's, set before submit */
+    qv__arena arena;              /* owns everything the item points to */
+    qv__sequence sequence;
+    bool want_score;              /* else the hidden state */
+    int64_t deadline_ns;          /* qv__now_ns clock; 0: none */
+    uint64_t client;              /* fairness key: items of one client wait for each other, not for all */
+    void (*done)(qv__item *item); /* on the worker's thread (or the canceller's), no locks held; must not block;
+                                     the item is the caller's again from here on */
+    void *user;
+
+    /* results, valid in done and after */
+    qv_status status;
+    qv_error error;
+    float *hidden;                /* [hidden size], allocated in the arena by submit's caller */
+    float score;                  /* the logit h · (W_yes - W_no) */
+    int64_t queued_ns, started_ns, finished_ns;
+    int64_t prefix_tokens;        /* how many tokens came from the prefix store */
+
+    /* the engine's */
+    struct qv__item *next, *previous;
+    int state;
+};
+
+typedef struct {
+    int64_t max_batched_tokens;   /* budget of a batch; a longer item runs alone */
+    int64_t max_queued_items, max_queued_tokens; /* 0: no limit */
+    int64_t image_cache_bytes, prefix_cache_bytes; /* 0: off */
+} qv__engine_options;
+
+typedef struct {
+    int64_t waiting_items, waiting_tokens, running_items;
+    int64_t finished_items, finished_tokens, batches, failed_items, cancelled_items;
+    int64_t busy_ns, open_ns;     /* time the worker spent computing, and since open */
+    int64_t image_hits, image_misses, image_bytes;
+    int64_t prefix_hits, prefix_misses, prefix_bytes;
+} qv__engine_stats;
+
+/* The engine uses the network until close and does not own it. */
+qv_status qv__engine_open(qv__network *network, const qv__engine_options *options, qv__engine **out, qv_error *err);
+/* Finishes what is queued when `drain`, else cancels it; then stops the worker. */
+void qv__engine_close(qv__engine **engine, bool drain);
+
+/* Takes all `count` items or none (QV_OVERLOADED, QV_SHUTTING_DOWN). Any thread. */
+qv_status qv__engine_submit(qv__engine *engine, qv__item *const *items, size_t count, qv_error *err);
+/* An item still waiting is finished now with QV_CANCELLED; one being computed finishes normally. Any thread. */
+void qv__engine_cancel(qv__engine *engine, qv__item *item);
+void qv__engine_get_stats(qv__engine *engine, qv__engine_stats *stats);
+#endif

@@ -1,0 +1,22 @@
+/* Bytes on the wire: libmicrohttpd, limits on sizes and times, suspended connections while api/ works. */
+#ifndef QVEC_HTTP_SERVER_H
+#define QVEC_HTTP_SERVER_H
+
+#include "api/api.h"
+
+typedef struct qv__server qv__server;
+
+typedef struct {
+    const char *host;           /* NULL: all addresses */
+    int port;                   /* 0: any free one, see qv__server_port */
+    int64_t max_body_bytes;     /* 0: 64 MiB */
+    int max_connections;        /* 0: 4096 */
+    int idle_timeout_s;         /* 0: 75 */
+    int threads;                /* 0: 2 */
+} qv__server_options;
+
+qv_status qv__server_open(qv__api *api, const qv__server_options *options, qv__server **out, qv_error *err);
+int qv__server_port(const qv__server *server);
+/* Stops accepting, waits at most drain_seconds for requests in flight, closes. */
+void qv__server_close(qv__server **server, int drain_seconds);
+#endif

@@ -1,0 +1,50 @@
+/* An opened model, put together: checkpoint, tokenizer, backend, network, engine. The public API, the CLI and
+ * the HTTP routes all enter here with the same qv_input. */
+#ifndef QVEC_LIB_SESSION_H
+#define QVEC_LIB_SESSION_H
+
+#include "engine/engine.h"
+#include "media/media.h"
+#include "prep/prompt.h"
+#include "store/checkpoint.h"
+#include "text/tokenizer.h"
+
+struct qv_model {
+    qv_model_options options;      /* as given, defaults filled in */
+    char *folder;
+    qv__checkpoint *checkpoint;
+    qv__tokenizer *tokenizer;
+    qv__backend *backend;
+    qv__network *network;
+    qv__engine *engine;
+    qv_task task;
+    qv__media_limits media;
+};
+
+/* What a caller may want to know of an input once it is prepared; echoed in answers. */
+typedef struct {
+    qv_prompt prompt;              /* the recipe used */
+    int64_t tokens, untruncated;   /* after and before the cut */
+    int dimensions;                /* values the answer will have */
+    bool normalize;
+    int visual_count;              /* vision runs */
+} qv__prepared;
+
+/* Decodes media, builds prompt, ids and positions: an item ready for qv__engine_submit, with room for its
+ * result. Does the slow work of a request on the calling thread; any number of threads. *out: free with
+ * qv__item_free. Errors name the part. relative_to: folder of relative media paths, NULL: cwd. */
+qv_status qv__session_prepare(const qv_model *model, const qv_input *input, const char *relative_to, qv__item **out,
+                              qv__prepared *facts, qv_error *err);
+
+/* The same for one query/document pair; item->want_score is set. instruction, limits: from `query`. */
+qv_status qv__session_prepare_pair(const qv_model *model, const qv_input *query, const qv_input *document,
+                                   const char *relative_to, qv__item **out, qv__prepared *facts, qv_error *err);
+
+/* Writes the answer of a finished item: hidden -> first `dimensions` values -> unit length. values[dimensions]. */
+qv_status qv__session_finish(const qv__item *item, const qv__prepared *facts, float *values, qv_error *err);
+
+void qv__item_free(qv__item *item); /* NULL is fine; must not be queued or running */
+
+/* Frees engine, network, backend ... in order; used by close and by a failed open. */
+void qv__session_close(qv_model *model, bool drain);
+#endif

@@ -1,0 +1,96 @@
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/threads.h"
+#include "base/utf8.h"
+#include "check.h"
+
+TEST(status_names) {
+    CHECK_STR(qv_status_name(QV_IMAGE_DECODE), "image_decode");
+    CHECK_INT(qv_status_http(QV_OVERLOADED), 429);
+    CHECK_STR(qv_status_name((qv_status)-999), "internal");
+}
+
+TEST(error_text_is_cut_on_a_character) {
+    qv_error err = {0};
+    char text[1200] = "";
+    for (int i = 0; i < 255; i++) strcat(text, "é");
+    CHECK_INT(qv__fail(&err, QV_IO, "x%s%s", text, text), QV_IO);
+    size_t n = strlen(err.message);
+    CHECK(n <= sizeof err.message - 1);
+    CHECK_INT(qv__utf8_valid_prefix(err.message, n), n);
+    CHECK_INT(qv__fail_in(&err, QV_INTERNAL, "outer"), QV_IO);
+    CHECK(strncmp(err.message, "outer: x", 8) == 0);
+    CHECK_INT(qv__fail(NULL, QV_IO, "no place to write"), QV_IO);
+}
+
+TEST(utf8_prefix) {
+    static const struct {
+        const char *text;
+        size_t size, valid;
+    } rows[] = {
+        {"", 0, 0}, {"abc", 3, 3}, {"\xC3\xA9", 2, 2}, {"\xC3", 1, 0}, {"a\xC0\x80", 3, 1}, {"\xED\xA0\x80", 3, 0},
+        {"\xF4\x90\x80\x80", 4, 0}, {"\xF4\x8F\xBF\xBF", 4, 4}, {"12345678\xFF", 9, 8}, {"\xE0\x9F\xBF", 3, 0},
+        {"\xF0\x8F\xBF\xBF", 4, 0}, {"1234567\xE2\x82\xAC", 10, 10}, {"\x80", 1, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *guarded = check_guarded(rows[i].size, false);
+        memcpy(guarded, rows[i].text, rows[i].size);
+        CHECK_INT(qv__utf8_valid_prefix(guarded, rows[i].size), rows[i].valid);
+    }
+}
+
+TEST(sha256_of_abc) {
+    char hex[65];
+    qv__sha256_hex("abc", 3, hex);
+    CHECK_STR(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(buffer_stops_at_its_maximum) {
+    qv__buffer b = {.max = 10};
+    CHECK(qv__buffer_puts(&b, "12345"));
+    CHECK(!qv__buffer_puts(&b, "123456"));
+    CHECK(b.failed && b.size == 5);
+    CHECK(!qv__buffer_puts(&b, "1"));
+    qv__buffer_clear(&b);
+    CHECK(qv__buffer_puts(&b, "1234567890"));
+    qv__buffer_clear(&b);
+}
+
+TEST(arena_limits_and_overflow) {
+    qv__arena a = {.max = 1 << 20};
+    CHECK(!qv__arena_alloc(&a, SIZE_MAX, 2));
+    CHECK(!qv__arena_alloc(&a, SIZE_MAX, 1));
+    CHECK(!qv__arena_alloc(&a, 1 << 21, 1));
+    for (int i = 0; i < 100; i++) {
+        char *p = qv__arena_alloc(&a, 1000, 1);
+        CHECK(p && (uintptr_t)p % 64 == 0);
+        memset(p, i, 1000);
+    }
+    qv__arena_clear(&a);
+    CHECK_INT(a.used, 0);
+}
+
+static void count_task(void *context, size_t i, int worker) {
+    int *counts = context;
+    __atomic_add_fetch(&counts[i], 1, __ATOMIC_RELAXED);
+    __atomic_or_fetch(&counts[1000], 1 << worker, __ATOMIC_RELAXED);
+}
+
+TEST(threads_run_every_task_once) {
+    for (int threads = 1; threads <= 5; threads++) {
+        qv__threads *t = qv__threads_open(threads);
+        CHECK(t && qv__threads_count(t) == threads);
+        for (int round = 0; round < 300; round++) {
+            int counts[1001] = {0};
+            size_t tasks = (size_t)round * 7 % 1000;
+            qv__threads_run(t, tasks, count_task, counts);
+            for (size_t i = 0; i < 1000; i++) CHECK_INT(counts[i], i < tasks);
+            CHECK(counts[1000] < 1 << threads);
+        }
+        qv__threads_close(&t);
+        CHECK(!t);
+    }
+}
