@@ -8,37 +8,26 @@ nothing), tokenizer_config.json, the chat template, the processors' configs, and
 modules.json with the folders it names. `untied-*` go without the last, as early releases did.
 """
 import argparse
-import copy
 import json
-import lzma
 import os
 import shutil
+import sys
 
-DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+HERE = os.path.dirname(os.path.abspath(__file__))
+DATA = os.path.join(HERE, "data")
+TOKENIZER = os.path.join(HERE, "..", "..", "models", "qwen3-tokenizer.json.xz")
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
+from unpack_tokenizer import load as load_tokenizer  # noqa: E402
+
 SHAPES = ("tiny", "small", "untied", "2b", "8b")
 KINDS = ("embedding", "reranker")
-END_OF_TEXT, YES, NO = 151643, 9693, 2152
+YES, NO = 9693, 2152
 
 
 def write_json(path, value):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as f:
         json.dump(value, f, ensure_ascii=False, indent=None if path.endswith("tokenizer.json") else 1)
-
-
-def tokenizer(kind):
-    """The published vocabulary with the post-processor of the kind."""
-    with lzma.open(os.path.join(DATA, "qwen3-tokenizer.json.xz"), "rt", encoding="utf-8") as f:
-        value = json.load(f)
-    if kind == "embedding":
-        def side(name, type_id):
-            return [{"Sequence": {"id": name, "type_id": type_id}},
-                    {"SpecialToken": {"id": "<|endoftext|>", "type_id": type_id}}]
-        append = {"type": "TemplateProcessing", "single": side("A", 0), "pair": side("A", 0) + side("B", 1),
-                  "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [END_OF_TEXT],
-                                                       "tokens": ["<|endoftext|>"]}}}
-        value["post_processor"] = {"type": "Sequence", "processors": [copy.deepcopy(value["post_processor"]), append]}
-    return value
 
 
 def sentence_transformers_files(folder, kind, hidden):
@@ -71,7 +60,7 @@ def make(folder, shape, kind, tokenizer_from=None):
     if os.path.exists(target):
         os.unlink(target)
     if tokenizer_from is None:
-        write_json(target, tokenizer(kind))
+        write_json(target, load_tokenizer(TOKENIZER, kind))
     else:
         source = os.path.join(tokenizer_from, "tokenizer.json")
         try:

@@ -1,0 +1,61 @@
+# The front door. Each target installs what it lacks on Debian when root or passwordless sudo allows, and otherwise
+# names the packages in one line to paste. The work itself is Meson's and ninja's.
+
+BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config python3 xz-utils libjansson-dev libpcre2-dev \
+  libutf8proc-dev nettle-dev libmicrohttpd-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev \
+  libavformat-dev libavcodec-dev libavutil-dev libswscale-dev
+TEST_PACKAGES = g++ clang libclang-rt-dev llvm python3-venv curl man-db
+FORMAT_PACKAGES = clang-format
+
+BUILD = build
+# Warnings are errors where a machine reads them; a newcomer's newer compiler must not stop the build.
+WERROR = $(if $(filter true,$(CI)),--werror)
+FUZZ_SECONDS ?= 600
+
+.PHONY: build run test bench fuzz format install help packages test-packages all clean
+.DEFAULT_GOAL = build
+
+build: $(BUILD)/build.ninja ## build/qvec and the built-in model (the default)
+	@ninja -C $(BUILD) front
+
+run: build ## build, then a short session: tokens, vectors, similarities
+	@tools/session.sh $(BUILD)
+
+test: test-packages $(BUILD)/build.ninja .venv/ready ## everything: C tests, sanitizers, Python tests, fuzzing (under 10 minutes)
+	@tools/run_tests.py --build $(BUILD) --python .venv/bin/python
+
+bench: $(BUILD)/build.ninja ## measure this machine: one table
+	@ninja -C $(BUILD) --quiet
+	@tools/run_bench.py --build $(BUILD)
+
+fuzz: test-packages ## fuzz every parser for FUZZ_SECONDS (600) each
+	@tools/run_tests.py --build $(BUILD) --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+format: ## rewrite the C files in the house style
+	@tools/packages.sh $(FORMAT_PACKAGES)
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: build ## install program, library, header, pkg-config file, man page (DESTDIR and the prefix of the build folder apply)
+	@ninja -C $(BUILD) --quiet
+	meson install -C $(BUILD) --no-rebuild
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz
+
+packages:
+	@tools/packages.sh $(BUILD_PACKAGES)
+
+test-packages:
+	@tools/packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+$(BUILD)/build.ninja: | packages
+	meson setup $(BUILD) --buildtype=release $(WERROR)
+
+# Only `make test` needs Python packages; they live in a folder of their own.
+.venv/ready: tests/requirements.txt | test-packages
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
