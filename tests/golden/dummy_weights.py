@@ -1,10 +1,11 @@
 """The rule for dummy weights (docs/MODEL.md, part 9) in numpy, and real safetensors files made with it.
 
-    python3 dummy_weights.py FOLDER [--seed 0] [--dtype bf16|f16|f32] [--shards 1] [--names published|bare|old]
+    python3 dummy_weights.py FOLDER [--seed 0] [--dtype bf16|f16|f32|f32-of-f16] [--shards 1]
+                             [--names published|bare|old]
 
 FOLDER holds a config.json; the weights are written beside it. A tensor's values depend on its published name, its
-shape and the seed alone, so every form of the file holds the same numbers. `--dtype f16` rounds them again (few are
-exact in f16); bf16 and f32 hold the rule's values exactly.
+shape and the seed alone, so every form of the file holds the same numbers. bf16 and f32 hold the rule's values
+exactly; f16 rounds the smallest of them again, and f32-of-f16 holds those rounded values.
 """
 import argparse
 import json
@@ -117,6 +118,7 @@ ENCODERS = {
     "bf16": ("BF16", 2, lambda v: (v.view(np.uint32) >> np.uint32(16)).astype("<u2")),
     "f16": ("F16", 2, lambda v: v.astype("<f2")),
     "f32": ("F32", 4, lambda v: v.astype("<f4")),
+    "f32-of-f16": ("F32", 4, lambda v: v.astype("<f2").astype("<f4")),
 }
 
 
