@@ -12,11 +12,11 @@ typedef struct {
     qv_model *model;
     const char *const *served_names; /* first is answered; owned by the caller until close */
     int served_name_count;
-    const char *const *api_keys;     /* none: open */
+    const char *const *api_keys; /* none: open */
     int api_key_count;
-    int64_t max_inputs;              /* per request; 0: 2048 */
-    int64_t max_body_bytes;          /* told in errors; enforced by http/ */
-    int workers;                     /* threads that parse and prepare; 0: default */
+    int64_t max_inputs;     /* per request; 0: 2048 */
+    int64_t max_body_bytes; /* told in errors; enforced by http/ */
+    int workers;            /* threads that parse and prepare; 0: default */
 } qv__api_options;
 
 typedef struct qv__request qv__request;
@@ -24,31 +24,51 @@ typedef struct qv__response qv__response;
 
 /* A complete request. Strings live until `respond` returns. */
 struct qv__request {
-    const char *method, *path, *query;   /* path without query string */
+    const char *method, *path, *query;                              /* path without query string */
     const char *content_type, *authorization, *request_id, *accept; /* NULL when absent */
     const char *body;
     size_t body_size;
-    uint64_t client;                     /* fairness key */
-    _Atomic bool gone;                   /* set by http/ when the client hangs up */
+    uint64_t client;   /* fairness key */
+    _Atomic bool gone; /* the client hung up; set by qv__api_gone */
     /* Called exactly once, from any thread; takes what it needs from the response before it returns. */
     void (*respond)(qv__request *request, qv__response *response);
     void *user;
+    _Atomic(void *) job; /* the api's own */
 };
+
+enum { QV__RESPONSE_HEADERS = 4 };
 
 struct qv__response {
     int status;
-    const char *content_type;            /* static string */
-    const char *header_name[4], *header_value[4]; /* copied by respond; unused ones NULL */
-    qv__buffer body;                     /* respond takes ownership of body.data */
+    const char *content_type; /* static string; NULL: no body */
+    const char *header_name[QV__RESPONSE_HEADERS], *header_value[QV__RESPONSE_HEADERS]; /* copied by respond */
+    qv__buffer body; /* respond takes ownership of body.data */
+    /* for the access log */
+    int64_t items, tokens, wait_ns, compute_ns;
 };
 
 qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err);
 /* Refuses new work (QV_SHUTTING_DOWN), waits for what is in flight. */
 void qv__api_close(qv__api **api);
+/* From here on new work is refused and /health says so; what is in flight goes on. */
+void qv__api_drain(qv__api *api);
 
-/* Handles on a worker thread; returns at once. Light routes (health, models) may respond before returning. */
+/* Handles on a worker thread; returns at once. Light routes (health, models) respond before it returns. */
 void qv__api_handle(qv__api *api, qv__request *request);
 
-/* Whether `path` exists and takes `method`: 200, 404 or 405; lets http/ answer before it reads a body. */
+/* The client of a request that is being handled hung up: items that still wait are cancelled. The caller makes
+ * sure that `respond` does not return before this does. */
+void qv__api_gone(qv__api *api, qv__request *request);
+
+/* Whether `path` exists and takes `method`: 200, 404 or 405; lets http/ answer before it reads a body.
+ * HEAD counts as GET; OPTIONS is taken everywhere. */
 int qv__api_route_status(const qv__api *api, const char *method, const char *path);
+/* "POST, OPTIONS" into out, for the Allow header; false when there is no such path. */
+bool qv__api_allowed(const qv__api *api, const char *path, char *out, size_t size);
+/* The table's own spelling of a known path, NULL for others: safe to log. */
+const char *qv__api_route_path(const qv__api *api, const char *path);
+/* 200, or the status of a missing or wrong key on a route that needs one. */
+int qv__api_key_status(const qv__api *api, const char *method, const char *path, const char *authorization);
+/* Fills a response with an error body; for errors that http/ finds. */
+void qv__api_error_response(qv__response *response, int status, const char *message);
 #endif

@@ -7,16 +7,18 @@
 typedef struct qv__server qv__server;
 
 typedef struct {
-    const char *host;           /* NULL: all addresses */
-    int port;                   /* 0: any free one, see qv__server_port */
-    int64_t max_body_bytes;     /* 0: 64 MiB */
-    int max_connections;        /* 0: 4096 */
-    int idle_timeout_s;         /* 0: 75 */
-    int threads;                /* 0: 2 */
+    const char *host;             /* NULL: all addresses */
+    int port;                     /* 0: any free one, see qv__server_port */
+    int64_t max_body_bytes;       /* 0: 64 MiB */
+    int max_connections;          /* 0: 4096 */
+    int idle_timeout_s;           /* 0: 75 */
+    int threads;                  /* 0: 2 */
+    int64_t max_total_body_bytes; /* of all requests together; 0: 1 GiB, at least max_body_bytes */
 } qv__server_options;
 
 qv_status qv__server_open(qv__api *api, const qv__server_options *options, qv__server **out, qv_error *err);
 int qv__server_port(const qv__server *server);
-/* Stops accepting, waits at most drain_seconds for requests in flight, closes. */
+/* Stops accepting, gives the requests in flight at most drain_seconds, then cancels what still waits for the engine
+ * (a batch that is being computed is finished first), answers all of them, closes. */
 void qv__server_close(qv__server **server, int drain_seconds);
 #endif

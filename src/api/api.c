@@ -1,0 +1,254 @@
+/* Open, close, and what happens to every request whatever its route. See job.h for the way of a request. */
+#include "api/api.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "api/body.h"
+#include "api/job.h"
+#include "api/key.h"
+#include "base/clock.h"
+
+enum { DEFAULT_WORKERS = 4, MAX_WORKERS = 64, MAX_WAITING = 4096, DEFAULT_MAX_INPUTS = 2048 };
+
+qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err) {
+    *out = NULL;
+    qv__body_setup();
+    qv__api *api = qv__calloc(1, sizeof *api);
+    if (!api) return qv__fail(err, QV_NO_MEMORY, "no memory for the request handler");
+    pthread_mutex_init(&api->lock, NULL);
+    pthread_cond_init(&api->idle, NULL);
+    api->options = *options;
+    if (api->options.max_inputs <= 0) api->options.max_inputs = DEFAULT_MAX_INPUTS;
+    if (api->options.workers <= 0) api->options.workers = DEFAULT_WORKERS;
+    if (api->options.workers > MAX_WORKERS) api->options.workers = MAX_WORKERS;
+    api->created = time(NULL);
+    qv_model_get_facts(options->model, &api->model);
+    qv_status status = options->served_name_count < 1
+                           ? qv__fail(err, QV_INVALID_ARGUMENT, "the served model needs a name")
+                           : qv__keys_open(api, err);
+    if (!status && !(api->pool = qv__pool_open(api->options.workers, MAX_WAITING)))
+        status = qv__fail(err, QV_NO_MEMORY, "no memory for %d request threads", api->options.workers);
+    if (status) return qv__api_close(&api), status;
+    *out = api;
+    return QV_OK;
+}
+
+void qv__api_drain(qv__api *api) {
+    api->draining = true;
+}
+
+void qv__api_close(qv__api **handle) {
+    qv__api *api = *handle;
+    if (!api) return;
+    api->draining = true;
+    pthread_mutex_lock(&api->lock);
+    while (api->in_flight) pthread_cond_wait(&api->idle, &api->lock);
+    pthread_mutex_unlock(&api->lock);
+    qv__pool_close(&api->pool);
+    pthread_mutex_destroy(&api->lock);
+    pthread_cond_destroy(&api->idle);
+    qv__free(api->keys);
+    qv__free(api);
+    *handle = NULL;
+}
+
+int qv__api_key_status(const qv__api *api, const char *method, const char *path, const char *authorization) {
+    const qv__route *route = qv__route_find(method, path);
+    return route && route->flags & QV__ROUTE_KEY && !qv__key_fits(api, authorization) ? 401 : 200;
+}
+
+void qv__api_error_response(qv__response *response, int status, const char *message) {
+    qv__refusal r;
+    qv__refuse(&r, QV_INTERNAL, NULL, "%s", message);
+    qv__refusal_set_http(&r, status);
+    qv__refusal_respond(&r, response);
+}
+
+/* ---- a request's common checks ---- */
+
+static bool is_json(const char *content_type) {
+    static const char json[] = "application/json";
+    if (!content_type) return false;
+    while (*content_type == ' ') content_type++;
+    if (strncasecmp(content_type, json, sizeof json - 1)) return false;
+    content_type += sizeof json - 1;
+    while (*content_type == ' ') content_type++;
+    return !*content_type || *content_type == ';';
+}
+
+static qv_status check(const qv__api *api, const qv__request *q, const qv__route *route, qv__refusal *r) {
+    if (!route) {
+        int status = qv__api_route_status(api, q->method, q->path);
+        if (status == 404) return qv__refuse(r, QV_NOT_FOUND, NULL, "There is no such path here.");
+        qv__refuse(r, QV_INVALID_ARGUMENT, NULL, "This path does not take this method.");
+        qv__refusal_set_http(r, status);
+        return QV_INVALID_ARGUMENT;
+    }
+    if (route->flags & QV__ROUTE_KEY && !qv__key_fits(api, q->authorization))
+        return qv__refuse(r, QV_UNAUTHORIZED, NULL, "A valid API key is needed: \"Authorization: Bearer KEY\".");
+    if (api->draining && !(route->flags & QV__ROUTE_LIGHT))
+        return qv__refuse(r, QV_SHUTTING_DOWN, NULL, "The server is shutting down.");
+    if (route->flags & QV__ROUTE_JSON && !is_json(q->content_type))
+        return qv__refuse_field(r, NULL, "The header Content-Type must be application/json, not %.60s.",
+                                q->content_type ? q->content_type : "absent");
+    return QV_OK;
+}
+
+static void send(qv__api *api, qv__request *q, qv_status status, const qv__refusal *r, qv__response *response) {
+    if (!status && response->body.failed) {
+        qv__refusal lack;
+        qv__refuse(&lack, QV_NO_MEMORY, NULL, "No memory for the answer.");
+        qv__refusal_respond(&lack, response);
+    } else if (status) {
+        qv__refusal_respond(r, response);
+    }
+    int digit = response->status / 100;
+    atomic_fetch_add(&api->answered[digit >= 1 && digit <= 5 ? digit : 0], 1);
+    atomic_fetch_add(&api->items, response->items);
+    atomic_fetch_add(&api->tokens, response->tokens);
+    atomic_fetch_add(&api->wait_ns, response->wait_ns);
+    atomic_fetch_add(&api->compute_ns, response->compute_ns);
+    q->respond(q, response);
+}
+
+/* ---- a job's life ---- */
+
+static void count_in(qv__api *api) {
+    pthread_mutex_lock(&api->lock);
+    api->in_flight++;
+    pthread_mutex_unlock(&api->lock);
+}
+
+static void count_out(qv__api *api) {
+    pthread_mutex_lock(&api->lock);
+    if (--api->in_flight == 0) pthread_cond_broadcast(&api->idle);
+    pthread_mutex_unlock(&api->lock);
+}
+
+static void answer(qv__job *job, qv_status status, const qv__refusal *r, qv__response *response) {
+    qv__api *api = job->api;
+    for (size_t i = 0; i < job->count; i++) {
+        if (status || !job->items[i]->finished_ns) continue;
+        response->wait_ns += job->items[i]->started_ns - job->items[i]->queued_ns;
+        response->compute_ns += job->items[i]->finished_ns - job->items[i]->started_ns;
+    }
+    send(api, job->request, status, r, response); /* the request is gone from here on */
+    for (size_t i = 0; i < job->count; i++) qv__item_free(job->items[i]);
+    if (job->drop) job->drop(job->parsed);
+    pthread_mutex_destroy(&job->lock);
+    qv__free(job->items);
+    qv__free(job->facts);
+    qv__free(job);
+    count_out(api);
+}
+
+static qv_status refuse_gone(const qv__api *api, qv__refusal *r) {
+    if (api->draining) return qv__refuse(r, QV_SHUTTING_DOWN, NULL, "The server is shutting down.");
+    qv__refuse(r, QV_CANCELLED, NULL, "The client closed the connection.");
+    qv__refusal_set_http(r, 499);
+    return QV_CANCELLED;
+}
+
+static void finish_work(qv__work *work) {
+    qv__job *job = (qv__job *)work;
+    pthread_mutex_lock(&job->lock); /* a canceller may still be inside */
+    job->submitted = false;
+    pthread_mutex_unlock(&job->lock);
+    qv__response response = {.status = 200, .content_type = "application/json"};
+    qv__refusal r;
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < job->count && !status; i++)
+        if (job->items[i]->status) status = qv__refuse_error(&r, &job->items[i]->error, NULL, "");
+    if (status && job->request->gone) status = refuse_gone(job->api, &r);
+    if (!status) status = job->finish(job, &response, &r);
+    answer(job, status, &r, &response);
+}
+
+/* On the engine's thread, or on the canceller's. */
+static void item_done(qv__item *item) {
+    qv__job *job = item->user;
+    if (item->status && !item->error.code) qv__fail(&item->error, item->status, "%s", qv_status_text(item->status));
+    if (atomic_fetch_sub(&job->unfinished, 1) == 1) qv__pool_add_urgent(job->api->pool, &job->work);
+}
+
+/* How long until what waits now has been computed, by the rate so far. */
+static int seconds_to_drain(qv__api *api) {
+    qv__engine_stats s;
+    qv__engine_get_stats(api->options.model->engine, &s);
+    if (s.finished_tokens <= 0 || s.busy_ns <= 0) return 1;
+    double seconds = (double)s.waiting_tokens * (double)s.busy_ns / (double)s.finished_tokens * 1e-9;
+    return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)seconds + 1;
+}
+
+static qv_status submit(qv__job *job, qv__refusal *r) {
+    for (size_t i = 0; i < job->count; i++) {
+        job->items[i]->done = item_done;
+        job->items[i]->user = job;
+        job->items[i]->client = job->request->client;
+    }
+    job->unfinished = job->count;
+    job->work.run = finish_work;
+    qv_error err = {0};
+    pthread_mutex_lock(&job->lock); /* finish_work waits here until submit has returned */
+    qv_status status = job->request->gone ? refuse_gone(job->api, r) : QV_OK;
+    if (!status) {
+        status = qv__engine_submit(job->api->options.model->engine, job->items, job->count, &err);
+        job->submitted = !status;
+        if (status) qv__refuse_error(r, &err, NULL, "");
+    }
+    pthread_mutex_unlock(&job->lock);
+    if (status == QV_OVERLOADED) r->retry_after = seconds_to_drain(job->api);
+    return status;
+}
+
+static void start_work(qv__work *work) {
+    qv__job *job = (qv__job *)work;
+    qv__response response = {.status = 200, .content_type = "application/json"};
+    qv__refusal r;
+    qv_status status = job->request->gone ? refuse_gone(job->api, &r) : job->route->start(job, &response, &r);
+    if (!status && job->finish) {
+        status = submit(job, &r);
+        if (!status) return; /* the job may be answered and freed by now */
+    }
+    answer(job, status, &r, &response);
+}
+
+void qv__api_handle(qv__api *api, qv__request *q) {
+    qv__response response = {.status = 200, .content_type = "application/json"};
+    qv__refusal r;
+    const qv__route *route = qv__route_find(q->method, q->path);
+    q->job = NULL;
+    qv_status status = check(api, q, route, &r);
+    if (!status && route->flags & QV__ROUTE_LIGHT) {
+        qv__job job = {.api = api, .request = q, .route = route};
+        status = route->start(&job, &response, &r);
+        send(api, q, status, &r, &response);
+        return;
+    }
+    qv__job *job = status ? NULL : qv__calloc(1, sizeof *job);
+    if (!status && !job) status = qv__refuse(&r, QV_NO_MEMORY, NULL, "No memory for the request.");
+    if (!status) {
+        *job = (qv__job){.work.run = start_work, .api = api, .request = q, .route = route, .received_ns = qv__now_ns()};
+        pthread_mutex_init(&job->lock, NULL);
+        q->job = job;
+        count_in(api);
+        if (qv__pool_add(api->pool, &job->work)) return;
+        status = qv__refuse(&r, QV_OVERLOADED, NULL, "%d requests are waiting to be read already.", MAX_WAITING);
+        answer(job, status, &r, &response);
+        return;
+    }
+    send(api, q, status, &r, &response);
+}
+
+void qv__api_gone(qv__api *api, qv__request *q) {
+    q->gone = true;
+    qv__job *job = q->job;
+    if (!job) return;
+    pthread_mutex_lock(&job->lock);
+    if (job->submitted)
+        for (size_t i = 0; i < job->count; i++) qv__engine_cancel(api->options.model->engine, job->items[i]);
+    pthread_mutex_unlock(&job->lock);
+}

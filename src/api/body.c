@@ -1,0 +1,146 @@
+#include "api/body.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+/* jansson needs about 30 bytes for the two of "0,": without a bound a body of 64 MiB of them would take 2 GB. The
+ * bound counts what one parse allocates in all, freed or not; 24 bytes per byte of body is enough for every list
+ * of token ids with more than one digit, and texts need 4. */
+enum { SMALL_BODY_BUDGET = 4 << 20, BUDGET_PER_BYTE = 24 };
+static const size_t budget_max = (size_t)768 << 20;
+
+static _Thread_local size_t budget = SIZE_MAX;
+
+static void *counted_malloc(size_t size) {
+    if (budget != SIZE_MAX) {
+        if (size > budget) return NULL;
+        budget -= size;
+    }
+    return qv__malloc(size);
+}
+
+static void set_allocator(void) {
+    json_set_alloc_funcs(counted_malloc, qv__free);
+}
+
+void qv__body_setup(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_allocator);
+}
+
+static json_t *parse_within_budget(const char *body, size_t size, json_error_t *error, bool *exhausted) {
+    size_t room = size > (budget_max - SMALL_BODY_BUDGET) / BUDGET_PER_BYTE
+                      ? budget_max
+                      : size * BUDGET_PER_BYTE + SMALL_BODY_BUDGET;
+    budget = room;
+    json_t *root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, error);
+    *exhausted = !root && json_error_code(error) == json_error_out_of_memory;
+    budget = SIZE_MAX;
+    return root;
+}
+
+qv_status qv__body_parse(const char *body, size_t size, json_t **out, qv__refusal *r) {
+    *out = NULL;
+    size_t valid = qv__utf8_valid_prefix(body, size);
+    if (valid < size) return qv__refuse_field(r, NULL, "The body is not valid UTF-8 at byte %zu.", valid);
+    if (size == 0) return qv__refuse_field(r, NULL, "The body is empty; a JSON object is expected.");
+    json_error_t error;
+    bool exhausted;
+    json_t *root = parse_within_budget(body, size, &error, &exhausted);
+    if (exhausted)
+        return qv__refuse(r, QV_TOO_LARGE, NULL,
+                          "The body's JSON has too many values: it would take more than %zu MiB of memory.",
+                          budget_max >> 20);
+    if (!root)
+        return qv__refuse_field(r, NULL, "The body is not valid JSON: line %d, column %d (byte %d): %s", error.line,
+                                error.column, error.position, error.text);
+    if (!json_is_object(root)) {
+        qv__refuse_field(r, NULL, "The body must be a JSON object, not %s.", qv__json_kind(root));
+        json_decref(root);
+        return QV_INVALID_ARGUMENT;
+    }
+    *out = root;
+    return QV_OK;
+}
+
+const char *qv__json_kind(const json_t *value) {
+    switch (value ? json_typeof(value) : JSON_NULL) {
+    case JSON_OBJECT: return "an object";
+    case JSON_ARRAY: return "a list";
+    case JSON_STRING: return "a string";
+    case JSON_INTEGER: return "an integer";
+    case JSON_REAL: return "a number with a fraction";
+    case JSON_TRUE:
+    case JSON_FALSE: return "a boolean";
+    default: return "null";
+    }
+}
+
+const json_t *qv__field(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    return json_is_null(value) ? NULL : value;
+}
+
+qv_status qv__field_bool(const json_t *object, const char *name, bool *out, qv__refusal *r) {
+    const json_t *value = qv__field(object, name);
+    if (!value) return QV_OK;
+    if (!json_is_boolean(value))
+        return qv__refuse_field(r, name, "%s must be true or false, not %s.", name, qv__json_kind(value));
+    *out = json_is_true(value);
+    return QV_OK;
+}
+
+qv_status qv__field_int(const json_t *object, const char *name, int64_t min, int64_t max, int64_t *out,
+                        qv__refusal *r) {
+    const json_t *value = qv__field(object, name);
+    if (!value) return QV_OK;
+    if (!json_is_integer(value))
+        return qv__refuse_field(r, name, "%s must be an integer, not %s.", name, qv__json_kind(value));
+    int64_t number = json_integer_value(value);
+    if (number < min || number > max)
+        return qv__refuse_field(r, name, "%s is %lld; it must be from %lld to %lld.", name, (long long)number,
+                                (long long)min, (long long)max);
+    *out = number;
+    return QV_OK;
+}
+
+qv_status qv__field_number(const json_t *object, const char *name, double min, double max, double *out,
+                           qv__refusal *r) {
+    const json_t *value = qv__field(object, name);
+    if (!value) return QV_OK;
+    if (!json_is_number(value))
+        return qv__refuse_field(r, name, "%s must be a number, not %s.", name, qv__json_kind(value));
+    double number = json_number_value(value);
+    if (!(number >= min && number <= max))
+        return qv__refuse_field(r, name, "%s is %g; it must be from %g to %g.", name, number, min, max);
+    *out = number;
+    return QV_OK;
+}
+
+qv_status qv__field_text(const json_t *object, const char *name, const char **out, qv__refusal *r) {
+    const json_t *value = qv__field(object, name);
+    if (!value) return QV_OK;
+    if (!json_is_string(value))
+        return qv__refuse_field(r, name, "%s must be a string, not %s.", name, qv__json_kind(value));
+    if (strlen(json_string_value(value)) != json_string_length(value))
+        return qv__refuse_field(r, name, "%s must not contain the character U+0000.", name);
+    *out = json_string_value(value);
+    return QV_OK;
+}
+
+qv_status qv__field_choice(const json_t *object, const char *name, const char *const *choices, int *out,
+                           qv__refusal *r) {
+    const char *text = NULL;
+    qv_status status = qv__field_text(object, name, &text, r);
+    if (status || !text) return status;
+    char known[200] = "";
+    for (int i = 0; choices[i]; i++) {
+        if (strcmp(text, choices[i]) == 0) return *out = i, QV_OK;
+        size_t n = strlen(known);
+        snprintf(known + n, sizeof known - n, "%s\"%s\"", i ? ", " : "", choices[i]);
+    }
+    return qv__refuse_field(r, name, "%s is \"%.40s\"; it must be one of %s.", name, text, known);
+}

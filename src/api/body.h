@@ -1,0 +1,30 @@
+/* JSON coming in. jansson parses; around it: strict UTF-8, no key twice, a bound on the memory that a small body
+ * can blow up to, and readers for fields that name the field and what it may be. */
+#ifndef QVEC_API_BODY_H
+#define QVEC_API_BODY_H
+
+#include <jansson.h>
+
+#include "api/refusal.h"
+
+/* Lets jansson allocate through base/memory.h and count against the parse under way. Once per process. */
+void qv__body_setup(void);
+
+/* Parses a body whose root must be an object. Refusals say at which byte. *out: json_decref. */
+qv_status qv__body_parse(const char *body, size_t size, json_t **out, qv__refusal *r);
+
+/* Fields: absent and null leave *out as it is. A wrong type or value is refused with the field's name. */
+qv_status qv__field_bool(const json_t *object, const char *name, bool *out, qv__refusal *r);
+qv_status qv__field_int(const json_t *object, const char *name, int64_t min, int64_t max, int64_t *out, qv__refusal *r);
+qv_status qv__field_number(const json_t *object, const char *name, double min, double max, double *out, qv__refusal *r);
+/* Text without NUL; *out points into the object. */
+qv_status qv__field_text(const json_t *object, const char *name, const char **out, qv__refusal *r);
+/* One of `choices` (NULL at the end): its index. */
+qv_status qv__field_choice(const json_t *object, const char *name, const char *const *choices, int *out,
+                           qv__refusal *r);
+
+/* json_object_get, NULL for null too. */
+const json_t *qv__field(const json_t *object, const char *name);
+/* "a string", "a list", … for messages. */
+const char *qv__json_kind(const json_t *value);
+#endif

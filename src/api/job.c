@@ -1,0 +1,59 @@
+#include "api/job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/write.h"
+
+qv_status qv__job_reserve(qv__job *job, size_t count, qv__refusal *r) {
+    job->items = qv__calloc(count, sizeof(qv__item *));
+    job->facts = qv__calloc(count, sizeof *job->facts);
+    if (!job->items || !job->facts) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for %zu inputs.", count);
+    return QV_OK;
+}
+
+/* vLLM's text, which clients search for. */
+static qv_status refuse_too_long(const qv__job *job, int64_t tokens, const char *name, qv__refusal *r) {
+    return qv__refuse(
+        r, QV_TOO_LONG, "input_tokens",
+        "This model's maximum context length is %lld tokens. However, you requested 0 output tokens and your prompt "
+        "contains %lld input tokens, for a total of %lld tokens. Please reduce the length of the input prompt or the "
+        "number of requested output tokens. (%s)",
+        (long long)job->api->model.max_model_len, (long long)tokens, (long long)tokens, name);
+}
+
+qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r) {
+    if (job->request->gone) return qv__refuse(r, QV_CANCELLED, NULL, "The client closed the connection.");
+    qv_error err = {0};
+    qv__prepared *facts = &job->facts[job->count];
+    qv_status status = qv__session_prepare(job->api->options.model, input, NULL, &job->items[job->count], facts, &err);
+    if (!status) return job->count++, QV_OK;
+    if (status == QV_TOO_LONG && facts->untruncated > 0) return refuse_too_long(job, facts->untruncated, name, r);
+    char prefix[96];
+    snprintf(prefix, sizeof prefix, "%s: ", name);
+    return qv__refuse_error(r, &err, name, prefix);
+}
+
+int64_t qv__job_tokens(const qv__job *job) {
+    int64_t tokens = 0;
+    for (size_t i = 0; i < job->count; i++) tokens += job->facts[i].tokens;
+    return tokens;
+}
+
+qv_status qv__job_check_model(const qv__job *job, const char *model, qv__refusal *r) {
+    if (!model || !*model) return QV_OK;
+    for (int i = 0; i < job->api->options.served_name_count; i++)
+        if (strcmp(job->api->options.served_names[i], model) == 0) return QV_OK;
+    return qv__refuse(r, QV_NOT_FOUND, NULL, "The model `%.200s` does not exist.", model);
+}
+
+const char *qv__job_model(const qv__job *job) {
+    return job->api->options.served_names[0];
+}
+
+void qv__job_write_id(const qv__job *job, const char *prefix, qv__buffer *b) {
+    char id[200];
+    const char *given = job->request->request_id;
+    int n = snprintf(id, sizeof id, "%s-%s", prefix, given && *given ? given : "0");
+    qv__write_string(b, id, (size_t)n < sizeof id ? (size_t)n : sizeof id - 1);
+}

@@ -1,0 +1,92 @@
+/* One request on its way: parsed and prepared on a pool thread, computed by the engine, answered on a pool thread.
+ *
+ *   handle -> [pool] route's start: parse, prepare items -> engine submit ... last item done
+ *          -> [pool] route's finish: build the answer -> respond, everything freed
+ *
+ * A job belongs to one thread at a time, except for `lock`, under which a hang-up cancels the submitted items. */
+#ifndef QVEC_API_JOB_H
+#define QVEC_API_JOB_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "api/pool.h"
+#include "api/refusal.h"
+
+typedef struct qv__job qv__job;
+typedef struct qv__route qv__route;
+
+typedef qv_status (*qv__step)(qv__job *job, qv__response *response, qv__refusal *r);
+
+enum { QV__ROUTE_KEY = 1, QV__ROUTE_JSON = 2, QV__ROUTE_LIGHT = 4 };
+
+struct qv__route {
+    const char *method, *path;
+    int flags;      /* KEY: needs an API key; JSON: takes a JSON body; LIGHT: answered on the caller's thread */
+    qv__step start; /* fills the response, or adds items and sets job->finish */
+};
+
+struct qv__job {
+    qv__work work;
+    qv__api *api;
+    qv__request *request;
+    const qv__route *route;
+    int64_t received_ns;
+
+    void *parsed; /* the route's own, freed by drop after the answer */
+    void (*drop)(void *parsed);
+    qv__step finish; /* called when all items are done and none failed */
+
+    qv__item **items;    /* [count] */
+    qv__prepared *facts; /* [count] */
+    size_t count;
+    atomic_size_t unfinished;
+
+    pthread_mutex_t lock; /* submitted; held while cancelling. Lock order: http's, this, the engine's */
+    bool submitted;
+};
+
+struct qv__api {
+    qv__api_options options;
+    qv_model_facts model;
+    uint8_t (*keys)[32]; /* SHA-256 of each API key */
+    qv__pool *pool;
+    atomic_bool draining;
+    int64_t created; /* unix seconds of open, told by /v1/models */
+
+    pthread_mutex_t lock; /* in_flight */
+    pthread_cond_t idle;
+    size_t in_flight;
+
+    /* counters since open */
+    atomic_llong answered[6]; /* by first digit of the status */
+    atomic_llong items, tokens, truncated, wait_ns, compute_ns;
+};
+
+/* Room for `count` items; at most once per job. */
+qv_status qv__job_reserve(qv__job *job, size_t count, qv__refusal *r);
+/* Prepares an input as the next item. `name` ("input[3]") stands before the error's text when it fails. */
+qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r);
+int64_t qv__job_tokens(const qv__job *job);
+
+/* Refuses when `model` is given and is not served. NULL, "" are fine. */
+qv_status qv__job_check_model(const qv__job *job, const char *model, qv__refusal *r);
+const char *qv__job_model(const qv__job *job);
+/* "embd-<request id>" and so on, as a JSON string. */
+void qv__job_write_id(const qv__job *job, const char *prefix, qv__buffer *b);
+
+/* route.c */
+const qv__route *qv__route_find(const char *method, const char *path);
+const qv__route *qv__route_at(size_t i); /* NULL behind the last */
+
+/* the routes' handlers */
+qv_status qv__start_embeddings(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_models(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_health(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_load(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_metrics(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_tokenize(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_detokenize(qv__job *job, qv__response *response, qv__refusal *r);
+#endif

@@ -1,0 +1,95 @@
+#include "api/refusal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/write.h"
+
+/* Types as vLLM spells them where it has them; the HTTP phrase where only we answer so. */
+static const char *type_of(int http) {
+    switch (http) {
+    case 400: return "BadRequestError";
+    case 401: return "AuthenticationError";
+    case 404: return "NotFoundError";
+    case 405: return "Method Not Allowed";
+    case 411: return "Length Required";
+    case 413: return "Content Too Large";
+    case 422: return "UnprocessableEntityError";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 499: return "Client Closed Request";
+    case 501: return "NotImplementedError";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    default: return "InternalServerError";
+    }
+}
+
+static void set(qv__refusal *r, int http, const char *param, const char *format, va_list args) {
+    r->http = http;
+    r->type = type_of(http);
+    r->retry_after = http == 429 || http == 503 ? 1 : 0;
+    snprintf(r->param, sizeof r->param, "%s", param ? param : "");
+    vsnprintf(r->message, sizeof r->message, format, args);
+}
+
+qv_status qv__refuse_field(qv__refusal *r, const char *name, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    set(r, 400, NULL, format, args);
+    va_end(args);
+    r->type = "Bad Request";
+    snprintf(r->param, sizeof r->param, name ? "body.%s" : "body", name);
+    return QV_INVALID_ARGUMENT;
+}
+
+qv_status qv__refuse(qv__refusal *r, qv_status code, const char *param, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    set(r, qv_status_http(code), param, format, args);
+    va_end(args);
+    return code;
+}
+
+qv_status qv__refuse_error(qv__refusal *r, const qv_error *err, const char *param, const char *prefix) {
+    qv_status code = err->code ? err->code : QV_INTERNAL;
+    return qv__refuse(r, code, param, "%s%s", prefix, err->message[0] ? err->message : qv_status_text(code));
+}
+
+void qv__refusal_set_http(qv__refusal *r, int http) {
+    r->http = http;
+    r->type = type_of(http);
+    r->retry_after = http == 429 || http == 503 ? 1 : 0;
+}
+
+void qv__refusal_respond(const qv__refusal *r, qv__response *response) {
+    qv__buffer b = {0};
+    qv__buffer_puts(&b, "{\"error\":{\"message\":");
+    qv__write_string(&b, r->message, strlen(r->message));
+    qv__buffer_printf(&b, ",\"type\":\"%s\",\"param\":", r->type);
+    if (r->param[0])
+        qv__write_string(&b, r->param, strlen(r->param));
+    else
+        qv__buffer_puts(&b, "null");
+    qv__buffer_printf(&b, ",\"code\":%d}}", r->http);
+    if (b.failed) qv__buffer_clear(&b); /* out of memory: the status alone must do */
+    qv__buffer_clear(&response->body);
+    *response = (qv__response){.status = r->http, .content_type = "application/json", .body = b};
+    int n = 0;
+    if (r->retry_after > 0) {
+        /* header values are static strings: the next longer of a few steps */
+        static const struct {
+            int seconds;
+            const char *text;
+        } steps[] = {{1, "1"}, {2, "2"}, {5, "5"}, {10, "10"}, {30, "30"}, {60, "60"}};
+        size_t i = 0;
+        while (i + 1 < sizeof steps / sizeof *steps && steps[i].seconds < r->retry_after) i++;
+        response->header_name[n] = "Retry-After";
+        response->header_value[n++] = steps[i].text;
+    }
+    if (r->http == 401) {
+        response->header_name[n] = "WWW-Authenticate";
+        response->header_value[n] = "Bearer";
+    }
+}

@@ -1,0 +1,31 @@
+/* Why a request is not answered with 200: HTTP status, type and text, in the error body that vLLM's clients read:
+ * {"error":{"message":…,"type":…,"param":…|null,"code":400}}. The one place where a qv_status becomes an HTTP status.
+ */
+#ifndef QVEC_API_REFUSAL_H
+#define QVEC_API_REFUSAL_H
+
+#include "api/api.h"
+#include "base/error.h"
+
+typedef struct {
+    int http;
+    const char *type; /* static */
+    char param[64];   /* the field at fault; "": null */
+    char message[640];
+    int retry_after; /* seconds; 0: no such header */
+} qv__refusal;
+
+/* Both fill `r` and return the code, for `return qv__refuse(...)`. The first is for a wrong field ("Bad Request" with
+ * a path such as body.dimensions, always 400), the second for everything else, by the table. param may be NULL. */
+__attribute__((format(printf, 3, 4))) qv_status qv__refuse_field(qv__refusal *r, const char *name, const char *format,
+                                                                 ...);
+__attribute__((format(printf, 4, 5))) qv_status qv__refuse(qv__refusal *r, qv_status code, const char *param,
+                                                           const char *format, ...);
+/* The library's own error. `prefix` ("input[3]: ") may be "". */
+qv_status qv__refuse_error(qv__refusal *r, const qv_error *err, const char *param, const char *prefix);
+
+/* For the statuses that no qv_status stands for (405, 411, 431, 499). */
+void qv__refusal_set_http(qv__refusal *r, int http);
+
+void qv__refusal_respond(const qv__refusal *r, qv__response *response);
+#endif

@@ -1,0 +1,362 @@
+#include "http/exchange.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+
+enum { READING, HANDLING, SUSPENDED, ANSWERED };
+enum { REQUEST_ID_MAX = 128, SMALL_BODY = 256 << 10, SLOWEST_BYTES_PER_SECOND = 16 << 10 };
+
+typedef struct {
+    qv__server *server;
+    struct MHD_Connection *connection;
+    qv__peer *peer;
+    int fd;
+    atomic_int state;
+    bool watched;
+    int refused; /* status; the rest of the body is thrown away */
+    const char *reason;
+    qv__request request;
+    char request_id[REQUEST_ID_MAX + 1];
+    qv__buffer body;
+    size_t counted; /* bytes of body that are in server->body_bytes */
+    size_t received;
+    /* the answer */
+    struct MHD_Response *response;
+    int status;
+    int64_t began_ns, items, tokens, wait_ns, compute_ns;
+} exchange;
+
+static void set_deadline(exchange *x, int64_t seconds) {
+    if (x->peer) qv__watch_peer_deadline(x->server->watch, x->peer, seconds ? qv__now_ns() + seconds * 1000000000 : 0);
+}
+
+/* ---- bodies ---- */
+
+static void drop_body(exchange *x) {
+    qv__buffer_clear(&x->body);
+    atomic_fetch_sub(&x->server->body_bytes, (long long)x->counted);
+    x->counted = 0;
+}
+
+static void refuse(exchange *x, int status, const char *reason) {
+    if (x->refused) return;
+    x->refused = status;
+    x->reason = reason;
+    drop_body(x);
+}
+
+static void take_body(exchange *x, const char *data, size_t size) {
+    x->received += size;
+    if (x->refused) return;
+    if (x->received > (size_t)x->server->options.max_body_bytes) {
+        refuse(x, 413, "The body is larger than this server takes.");
+        return;
+    }
+    if (!qv__buffer_append(&x->body, data, size)) {
+        refuse(x, 503, "No memory for the body.");
+        return;
+    }
+    size_t more = x->body.capacity - x->counted;
+    x->counted = x->body.capacity;
+    if (atomic_fetch_add(&x->server->body_bytes, (long long)more) + (long long)more >
+        x->server->options.max_total_body_bytes)
+        refuse(x, 429, "The requests being read take all the memory set aside for them.");
+}
+
+/* ---- answers ---- */
+
+static struct MHD_Response *make_response(exchange *x, qv__response *r) {
+    struct MHD_Response *m =
+        r->body.size ? MHD_create_response_from_buffer_with_free_callback(r->body.size, r->body.data, qv__free)
+                     : MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+    if (!r->body.size || !m) qv__free(r->body.data);
+    if (!m) return NULL;
+    if (r->content_type) MHD_add_response_header(m, MHD_HTTP_HEADER_CONTENT_TYPE, r->content_type);
+    for (int i = 0; i < QV__RESPONSE_HEADERS; i++)
+        if (r->header_name[i] && r->header_value[i]) MHD_add_response_header(m, r->header_name[i], r->header_value[i]);
+    MHD_add_response_header(m, "X-Request-Id", x->request_id);
+    if (x->server->draining) MHD_add_response_header(m, MHD_HTTP_HEADER_CONNECTION, "close");
+    return m;
+}
+
+static void set_answer(exchange *x, qv__response *r) {
+    x->status = r->status;
+    x->items = r->items;
+    x->tokens = r->tokens;
+    x->wait_ns = r->wait_ns;
+    x->compute_ns = r->compute_ns;
+    x->response = make_response(x, r);
+}
+
+/* qv__request.respond: any thread. */
+static void respond(qv__request *request, qv__response *r) {
+    exchange *x = request->user;
+    qv__server *s = x->server;
+    if (x->watched) qv__watch_remove(s->watch, x->fd);
+    set_answer(x, r);
+    drop_body(x);
+    int expected = HANDLING;
+    struct MHD_Connection *connection = x->connection;
+    if (!atomic_compare_exchange_strong(&x->state, &expected, ANSWERED)) {
+        x->state = ANSWERED;
+        MHD_resume_connection(connection); /* the exchange may be gone from here on */
+    }
+    atomic_fetch_sub(&s->handled, 1);
+}
+
+static enum MHD_Result send_answer(exchange *x) {
+    set_deadline(x, 0); /* a slow reader is the idle time-out's business */
+    if (!x->response) return MHD_NO;
+    enum MHD_Result result = MHD_queue_response(x->connection, (unsigned)x->status, x->response);
+    MHD_destroy_response(x->response);
+    x->response = NULL;
+    return result;
+}
+
+static enum MHD_Result send_refusal(exchange *x, bool close) {
+    qv__response r = {0};
+    char allowed[100];
+    qv__api_error_response(&r, x->refused, x->reason);
+    if (x->refused == 405 && qv__api_allowed(x->server->api, x->request.path, allowed, sizeof allowed)) {
+        r.header_name[2] = MHD_HTTP_HEADER_ALLOW;
+        r.header_value[2] = allowed;
+    }
+    if (close) {
+        r.header_name[3] = MHD_HTTP_HEADER_CONNECTION;
+        r.header_value[3] = "close";
+    }
+    set_answer(x, &r);
+    return send_answer(x);
+}
+
+static enum MHD_Result send_options(exchange *x) {
+    char allowed[100] = "";
+    qv__api_allowed(x->server->api, x->request.path, allowed, sizeof allowed);
+    qv__response r = {.status = 204, .header_name = {MHD_HTTP_HEADER_ALLOW}, .header_value = {allowed}};
+    set_answer(x, &r);
+    return send_answer(x);
+}
+
+/* A body of unknown length grew too large. libmicrohttpd takes no answer in the middle of a body, so it is written
+ * past it, and the connection ends. */
+static enum MHD_Result break_off(exchange *x) {
+    static const char text[] = "HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: "
+                               "close\r\nContent-Length: 117\r\n\r\n"
+                               "{\"error\":{\"message\":\"The body is larger than this server "
+                               "takes.\",\"type\":\"Content Too Large\",\"param\":null,\"code\":413}}";
+    x->status = 413;
+    (void)!send(x->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    qv__watch_linger(x->server->watch, x->fd);
+    return MHD_NO;
+}
+
+/* ---- heads ---- */
+
+static const char *header(exchange *x, const char *name) {
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+static void choose_request_id(exchange *x) {
+    const char *given = header(x, "X-Request-Id");
+    size_t n = given ? strlen(given) : 0;
+    bool fine = n > 0 && n <= REQUEST_ID_MAX;
+    for (size_t i = 0; i < n && fine; i++)
+        fine = given[i] > ' ' && given[i] < 0x7F && given[i] != '"' && given[i] != '\\';
+    if (fine) {
+        memcpy(x->request_id, given, n + 1);
+        return;
+    }
+    uint8_t random[16] = {0};
+    (void)!getrandom(random, sizeof random, 0);
+    for (int i = 0; i < 16; i++) snprintf(x->request_id + 2 * i, 3, "%02x", random[i]);
+}
+
+/* Who asks, for fairness: by key where there is one, else by address without port. */
+static uint64_t client_of(exchange *x) {
+    if (x->request.authorization)
+        return qv__fnv1a(QV__FNV1A_START, x->request.authorization, strlen(x->request.authorization));
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info ? info->client_addr : NULL;
+    if (!address) return 0;
+    if (address->sa_family == AF_INET)
+        return qv__fnv1a(QV__FNV1A_START, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+    if (address->sa_family == AF_INET6)
+        return qv__fnv1a(QV__FNV1A_START, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
+    return 0;
+}
+
+typedef struct {
+    int lengths, encodings;
+    const char *length, *encoding;
+} framing;
+
+static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+    framing *f = context;
+    if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+        f->lengths++;
+        f->length = value;
+    } else if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+        f->encodings++;
+        f->encoding = value;
+    }
+    return MHD_YES;
+}
+
+/* Decides by the head alone. Heads whose two lengths a proxy could read differently are refused: they are how requests
+ * are smuggled. *length: the declared one, -1 for chunks. */
+static void judge_head(exchange *x, int64_t *length) {
+    const qv__server *s = x->server;
+    const qv__request *q = &x->request;
+    framing f = {0};
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, look_at_header, &f);
+    *length = f.encodings ? -1 : 0;
+    if (f.lengths > 1 || f.encodings > 1 || (f.lengths && f.encodings))
+        return refuse(x, 400, "The head gives the length of the body more than once.");
+    if (f.encodings && strcasecmp(f.encoding, "chunked"))
+        return refuse(x, 400, "The only Transfer-Encoding taken is chunked.");
+    if (f.lengths) {
+        size_t digits = f.length ? strspn(f.length, "0123456789") : 0;
+        if (!digits || f.length[digits]) return refuse(x, 400, "Content-Length is not a number.");
+        *length = digits > 18 ? INT64_MAX : strtoll(f.length, NULL, 10);
+    }
+    int status = qv__api_route_status(s->api, q->method, q->path);
+    if (status == 404) return refuse(x, 404, "There is no such path here.");
+    if (status == 405) return refuse(x, 405, "This path does not take this method.");
+    if (qv__api_key_status(s->api, q->method, q->path, q->authorization) != 200)
+        return refuse(x, 401, "A valid API key is needed: \"Authorization: Bearer KEY\".");
+    if (*length > s->options.max_body_bytes) return refuse(x, 413, "The body is larger than this server takes.");
+    if (strcmp(q->method, "POST") == 0 && !f.lengths && !f.encodings)
+        return refuse(x, 411, "A POST needs Content-Length or Transfer-Encoding: chunked.");
+}
+
+static exchange *begin(qv__server *s, struct MHD_Connection *connection, const char *url, const char *method) {
+    exchange *x = qv__calloc(1, sizeof *x);
+    if (!x) return NULL;
+    atomic_fetch_add(&s->exchanges, 1);
+    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *context = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    x->server = s;
+    x->connection = connection;
+    x->fd = fd ? fd->connect_fd : -1;
+    x->peer = context ? context->socket_context : NULL;
+    x->began_ns = qv__now_ns();
+    choose_request_id(x);
+    x->request.method = method;
+    x->request.path = url;
+    x->request.content_type = header(x, MHD_HTTP_HEADER_CONTENT_TYPE);
+    x->request.authorization = header(x, MHD_HTTP_HEADER_AUTHORIZATION);
+    x->request.accept = header(x, MHD_HTTP_HEADER_ACCEPT);
+    x->request.request_id = x->request_id;
+    x->request.client = client_of(x);
+    x->request.respond = respond;
+    x->request.user = x;
+    return x;
+}
+
+/* The head is complete; nothing of the body has been read. */
+static enum MHD_Result handle_head(exchange *x) {
+    int64_t length;
+    judge_head(x, &length);
+    if (x->refused) {
+        bool expects = header(x, MHD_HTTP_HEADER_EXPECT) != NULL;
+        if (length == 0 && x->refused != 400 && x->refused != 411)
+            return MHD_YES; /* answered when the request is complete */
+        /* A short body is read and thrown away, so that the connection can be used again. */
+        if (length > 0 && length <= SMALL_BODY && !expects && x->refused != 400) return MHD_YES;
+        qv__watch_linger(x->server->watch, x->fd);
+        return send_refusal(x, true);
+    }
+    int64_t most = length < 0 ? x->server->options.max_body_bytes : length;
+    set_deadline(x, x->server->options.idle_timeout_s + most / SLOWEST_BYTES_PER_SECOND);
+    return MHD_YES;
+}
+
+static enum MHD_Result handle_complete(exchange *x) {
+    if (x->refused) return send_refusal(x, false);
+    if (strcmp(x->request.method, "OPTIONS") == 0) return send_options(x);
+    qv__server *s = x->server;
+    set_deadline(x, 0);
+    x->request.body = x->body.data ? x->body.data : "";
+    x->request.body_size = x->body.size;
+    x->state = HANDLING;
+    /* light answers (GET) are back before anybody could hang up */
+    x->watched = strcmp(x->request.method, "POST") == 0 && qv__watch_add(s->watch, x->fd, x);
+    atomic_fetch_add(&s->handled, 1);
+    qv__api_handle(s->api, &x->request);
+    if (x->state == ANSWERED) return send_answer(x);
+    MHD_suspend_connection(x->connection);
+    int expected = HANDLING;
+    if (!atomic_compare_exchange_strong(&x->state, &expected, SUSPENDED)) MHD_resume_connection(x->connection);
+    return MHD_YES;
+}
+
+enum MHD_Result qv__exchange_handle(void *server, struct MHD_Connection *connection, const char *url,
+                                    const char *method, const char *version, const char *upload, size_t *upload_size,
+                                    void **state) {
+    exchange *x = *state;
+    if (!x) {
+        x = begin(server, connection, url, method);
+        *state = x;
+        return x ? handle_head(x) : MHD_NO;
+    }
+    if (*upload_size) {
+        bool before = x->refused;
+        take_body(x, upload, *upload_size);
+        *upload_size = 0;
+        return !before && x->refused == 413 ? break_off(x) : MHD_YES;
+    }
+    return x->state == ANSWERED ? send_answer(x) : handle_complete(x);
+}
+
+void qv__exchange_hung_up(void *user) {
+    exchange *x = user;
+    qv__api_gone(x->server->api, &x->request);
+}
+
+static void log_access(const exchange *x, bool sent) {
+    const char *path = qv__api_route_path(x->server->api, x->request.path); /* others are the client's words */
+    qv__log(QV__LOG_INFO, "%s %s %s %d items=%lld tokens=%lld wait=%.1fms compute=%.1fms total=%.1fms%s", x->request_id,
+            strlen(x->request.method) < 8 ? x->request.method : "?", path ? path : "(unknown)", x->status,
+            (long long)x->items, (long long)x->tokens, (double)x->wait_ns * 1e-6, (double)x->compute_ns * 1e-6,
+            (double)(qv__now_ns() - x->began_ns) * 1e-6, sent ? "" : " aborted");
+}
+
+void qv__exchange_completed(void *server, struct MHD_Connection *connection, void **state,
+                            enum MHD_RequestTerminationCode code) {
+    exchange *x = *state;
+    if (!x) return;
+    *state = NULL;
+    log_access(x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    set_deadline(x, x->server->options.idle_timeout_s);
+    drop_body(x);
+    if (x->response) MHD_destroy_response(x->response);
+    atomic_fetch_sub(&x->server->exchanges, 1);
+    qv__free(x);
+}
+
+void qv__exchange_connection(void *server, struct MHD_Connection *connection, void **context,
+                             enum MHD_ConnectionNotificationCode code) {
+    qv__server *s = server;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        qv__peer *peer = qv__calloc(1, sizeof *peer);
+        const union MHD_ConnectionInfo *fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *context = peer;
+        if (!peer) return;
+        peer->fd = fd ? fd->connect_fd : -1;
+        peer->deadline_ns = qv__now_ns() + (int64_t)s->options.idle_timeout_s * 1000000000;
+        qv__watch_peer_add(s->watch, peer);
+    } else if (*context) {
+        qv__watch_peer_remove(s->watch, *context);
+        qv__free(*context);
+        *context = NULL;
+    }
+}

@@ -1,0 +1,115 @@
+#include "http/server.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "http/exchange.h"
+#include "http/listen.h"
+
+enum { CONNECTION_MEMORY = 64 << 10 /* head of a request, and pieces of its body */, MAX_THREADS = 64 };
+
+/* libmicrohttpd's own messages; they hold no content of requests. */
+static void log_line(void *context, const char *format, va_list args) {
+    char line[400];
+    vsnprintf(line, sizeof line, format, args);
+    line[strcspn(line, "\r\n")] = 0;
+    qv__log(QV__LOG_DEBUG, "http: %s", line);
+}
+
+static void fill_defaults(qv__server_options *o) {
+    if (o->max_body_bytes <= 0) o->max_body_bytes = 64 << 20;
+    if (o->max_total_body_bytes <= 0) o->max_total_body_bytes = 1 << 30;
+    if (o->max_total_body_bytes < o->max_body_bytes) o->max_total_body_bytes = o->max_body_bytes;
+    if (o->max_connections <= 0) o->max_connections = 4096;
+    if (o->idle_timeout_s <= 0) o->idle_timeout_s = 75;
+    if (o->threads <= 0) o->threads = 2;
+    if (o->threads > MAX_THREADS) o->threads = MAX_THREADS;
+    if (o->max_connections < o->threads) o->max_connections = o->threads;
+}
+
+static struct MHD_Daemon *start_daemon(qv__server *s) {
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem more[2] = {{MHD_OPTION_END, 0, NULL}};
+    /* a pool of one is no pool for libmicrohttpd */
+    if (s->options.threads > 1) {
+        more[0] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, s->options.threads, NULL};
+        more[1] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    }
+    return MHD_start_daemon(flags, 0, NULL, NULL, qv__exchange_handle, s,                                     /**/
+                            MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,                                       /**/
+                            MHD_OPTION_LISTEN_SOCKET, s->listener,                                            /**/
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections,                /**/
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->options.idle_timeout_s,               /**/
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,                    /**/
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1,                                                  /**/
+                            MHD_OPTION_NOTIFY_COMPLETED, qv__exchange_completed, s,                           /**/
+                            MHD_OPTION_NOTIFY_CONNECTION, qv__exchange_connection, s, MHD_OPTION_ARRAY, more, /**/
+                            MHD_OPTION_END);
+}
+
+qv_status qv__server_open(qv__api *api, const qv__server_options *options, qv__server **out, qv_error *err) {
+    *out = NULL;
+    qv__server *s = qv__calloc(1, sizeof *s);
+    if (!s) return qv__fail(err, QV_NO_MEMORY, "no memory for the server");
+    s->api = api;
+    s->options = *options;
+    s->listener = -1;
+    fill_defaults(&s->options);
+    qv_status status = qv__listen(s->options.host, s->options.port, &s->listener, err);
+    if (!status) s->port = qv__listen_port(s->listener);
+    if (!status && !(s->watch = qv__watch_open(qv__exchange_hung_up)))
+        status = qv__fail(err, QV_NO_MEMORY, "cannot start the server's watch thread");
+    if (!status && !(s->daemon = start_daemon(s)))
+        status = qv__fail(err, QV_IO, "cannot start the HTTP server: %s", strerror(errno));
+    if (status) return qv__server_close(&s, 0), status;
+    *out = s;
+    return QV_OK;
+}
+
+int qv__server_port(const qv__server *server) {
+    return server->port;
+}
+
+static void sleep_ms(int ms) {
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
+
+/* Until nothing is in flight, twice in a row: a request may just be arriving on a connection that is open. */
+static bool wait_idle(qv__server *s, int64_t until_ns) {
+    for (int calm = 0;;) {
+        calm = s->exchanges || s->handled ? 0 : calm + 1;
+        if (calm == 5) return true;
+        if (qv__now_ns() > until_ns) return false;
+        sleep_ms(10);
+    }
+}
+
+void qv__server_close(qv__server **server, int drain_seconds) {
+    qv__server *s = *server;
+    if (!s) return;
+    if (s->daemon) {
+        s->draining = true;
+        MHD_quiesce_daemon(s->daemon); /* gives the listener back */
+        close(s->listener);
+        s->listener = -1;
+        if (!wait_idle(s, qv__now_ns() + (int64_t)drain_seconds * 1000000000)) {
+            qv__log(QV__LOG_WARN, "%lld requests were not done within %d seconds; cancelling them",
+                    (long long)s->exchanges, drain_seconds);
+            qv__api_drain(s->api);
+            for (; s->handled; sleep_ms(5)) qv__watch_hang_up_all(s->watch);
+            wait_idle(s, qv__now_ns() + 1000000000); /* for the answers to be sent */
+        }
+        MHD_stop_daemon(s->daemon);
+    }
+    qv__watch_close(&s->watch);
+    if (s->listener >= 0) close(s->listener);
+    qv__free(s);
+    *server = NULL;
+}
