@@ -1,25 +1,34 @@
 #include "api/body.h"
 
+#include <malloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/utf8.h"
 
-/* jansson needs about 30 bytes for the two of "0,": without a bound a body of 64 MiB of them would take 2 GB. The
- * bound counts what one parse allocates in all, freed or not; 24 bytes per byte of body is enough for every list
- * of token ids with more than one digit, and texts need 4. */
-enum { SMALL_BODY_BUDGET = 4 << 20, BUDGET_PER_BYTE = 24 };
-static const size_t budget_max = (size_t)768 << 20;
+/* jansson needs about 40 bytes for the two of "0,": without a bound a body of 64 MiB of them would take 2 GB. A parse
+ * may allocate (freed or not) 12 bytes per byte of body, which is enough for every list of token ids with more than two
+ * digits (texts need 4), and all bodies that are alive together have a bound too. */
+enum { SMALL_BODY = 4 << 20, BYTES_PER_BYTE = 12, TRIM_ABOVE = 32 << 20 };
+static const size_t body_max = (size_t)384 << 20;
+static const long long total_max = (long long)1 << 30;
 
-static _Thread_local size_t budget = SIZE_MAX;
+static atomic_llong total;
+/* of the parse under way on this thread */
+static _Thread_local size_t room = SIZE_MAX;
+static _Thread_local bool exhausted, out_of_memory;
 
 static void *counted_malloc(size_t size) {
-    if (budget != SIZE_MAX) {
-        if (size > budget) return NULL;
-        budget -= size;
+    if (room != SIZE_MAX) {
+        size_t chunk = size < 24 ? 32 : size + 8; /* as malloc rounds up */
+        if (chunk > room) return exhausted = true, NULL;
+        room -= chunk;
     }
-    return qv__malloc(size);
+    void *block = qv__malloc(size);
+    if (!block) out_of_memory = true;
+    return block;
 }
 
 static void set_allocator(void) {
@@ -31,39 +40,50 @@ void qv__body_setup(void) {
     pthread_once(&once, set_allocator);
 }
 
-static json_t *parse_within_budget(const char *body, size_t size, json_error_t *error, bool *exhausted) {
-    size_t room = size > (budget_max - SMALL_BODY_BUDGET) / BUDGET_PER_BYTE
-                      ? budget_max
-                      : size * BUDGET_PER_BYTE + SMALL_BODY_BUDGET;
-    budget = room;
-    json_t *root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, error);
-    *exhausted = !root && json_error_code(error) == json_error_out_of_memory;
-    budget = SIZE_MAX;
-    return root;
+void qv__body_clear(qv__body *body) {
+    json_decref(body->root);
+    atomic_fetch_sub(&total, (long long)body->cost);
+    if (body->cost > TRIM_ABOVE) malloc_trim(0); /* else each worker's heap would keep its largest body for ever */
+    *body = (qv__body){0};
 }
 
-qv_status qv__body_parse(const char *body, size_t size, json_t **out, qv__refusal *r) {
-    *out = NULL;
-    size_t valid = qv__utf8_valid_prefix(body, size);
-    if (valid < size) return qv__refuse_field(r, NULL, "The body is not valid UTF-8 at byte %zu.", valid);
-    if (size == 0) return qv__refuse_field(r, NULL, "The body is empty; a JSON object is expected.");
-    json_error_t error;
-    bool exhausted;
-    json_t *root = parse_within_budget(body, size, &error, &exhausted);
+static qv_status refuse_parse(const json_error_t *error, size_t budget, qv__refusal *r) {
     if (exhausted)
         return qv__refuse(r, QV_TOO_LARGE, NULL,
                           "The body's JSON has too many values: it would take more than %zu MiB of memory.",
-                          budget_max >> 20);
-    if (!root)
-        return qv__refuse_field(r, NULL, "The body is not valid JSON: line %d, column %d (byte %d): %s", error.line,
-                                error.column, error.position, error.text);
-    if (!json_is_object(root)) {
-        qv__refuse_field(r, NULL, "The body must be a JSON object, not %s.", qv__json_kind(root));
-        json_decref(root);
-        return QV_INVALID_ARGUMENT;
+                          budget >> 20);
+    if (out_of_memory) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the request.");
+    return qv__refuse_field(r, NULL, "The body is not valid JSON: line %d, column %d (byte %d): %s", error->line,
+                            error->column, error->position, error->text);
+}
+
+qv_status qv__body_parse(const char *body, size_t size, qv__body *out, qv__refusal *r) {
+    *out = (qv__body){0};
+    size_t valid = qv__utf8_valid_prefix(body, size);
+    if (valid < size) return qv__refuse_field(r, NULL, "The body is not valid UTF-8 at byte %zu.", valid);
+    if (size == 0) return qv__refuse_field(r, NULL, "The body is empty; a JSON object is expected.");
+    size_t budget = size > (body_max - SMALL_BODY) / BYTES_PER_BYTE ? body_max : size * BYTES_PER_BYTE + SMALL_BODY;
+    out->cost = budget;
+    if (atomic_fetch_add(&total, (long long)budget) + (long long)budget > total_max) {
+        qv__body_clear(out);
+        return qv__refuse(r, QV_OVERLOADED, NULL, "The requests being read take all the memory set aside for them.");
     }
-    *out = root;
-    return QV_OK;
+    json_error_t error;
+    room = budget;
+    exhausted = out_of_memory = false;
+    out->root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    size_t unused = room;
+    room = SIZE_MAX;
+    if (!out->root) {
+        qv__body_clear(out);
+        return refuse_parse(&error, budget, r);
+    }
+    out->cost -= unused;
+    atomic_fetch_sub(&total, (long long)unused);
+    if (json_is_object(out->root)) return QV_OK;
+    qv__refuse_field(r, NULL, "The body must be a JSON object, not %s.", qv__json_kind(out->root));
+    qv__body_clear(out);
+    return QV_INVALID_ARGUMENT;
 }
 
 const char *qv__json_kind(const json_t *value) {

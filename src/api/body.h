@@ -10,8 +10,14 @@
 /* Lets jansson allocate through base/memory.h and count against the parse under way. Once per process. */
 void qv__body_setup(void);
 
-/* Parses a body whose root must be an object. Refusals say at which byte. *out: json_decref. */
-qv_status qv__body_parse(const char *body, size_t size, json_t **out, qv__refusal *r);
+typedef struct {
+    json_t *root;
+    size_t cost; /* bytes of memory, given back by qv__body_clear */
+} qv__body;
+
+/* Parses a body whose root must be an object. Refusals say at which byte. */
+qv_status qv__body_parse(const char *body, size_t size, qv__body *out, qv__refusal *r);
+void qv__body_clear(qv__body *body);
 
 /* Fields: absent and null leave *out as it is. A wrong type or value is refused with the field's name. */
 qv_status qv__field_bool(const json_t *object, const char *name, bool *out, qv__refusal *r);

@@ -7,7 +7,7 @@
 #include "api/body.h"
 
 void qv__embed_request_clear(qv__embed_request *request) {
-    json_decref(request->json);
+    qv__body_clear(&request->body);
     qv__arena_clear(&request->arena);
     *request = (qv__embed_request){0};
 }
@@ -128,9 +128,9 @@ static qv_status parse_list(parser *p, const json_t *list) {
 }
 
 static qv_status parse_input(parser *p, const qv_input *common) {
-    const json_t *input = qv__field(p->out->json, "input");
+    const json_t *input = qv__field(p->out->body.root, "input");
     if (!input) {
-        if (qv__field(p->out->json, "messages"))
+        if (qv__field(p->out->body.root, "messages"))
             return qv__refuse(p->r, QV_UNSUPPORTED, "messages", "This build takes `input`, not `messages`.");
         return qv__refuse_field(p->r, "input",
                                 "The field input is missing: a string, a list of strings, or token ids.");
@@ -162,7 +162,7 @@ static qv_status parse_output(parser *p, qv_input *common) {
     static const char *const encodings[] = {"float", "base64", "bytes", "bytes_only", NULL};
     static const char *const dtypes[] = {"float32", "float16", "bfloat16", NULL};
     static const char *const orders[] = {"native", "little", "big", NULL};
-    const json_t *o = p->out->json;
+    const json_t *o = p->out->body.root;
     int encoding = 0, dtype = 0, order = 0;
     int64_t full = p->limits->embedding_size, dimensions = 0;
     bool activation = true;
@@ -185,7 +185,7 @@ static qv_status parse_output(parser *p, qv_input *common) {
 
 static qv_status parse_truncation(parser *p, qv_input *common) {
     static const char *const sides[] = {"right", "left", NULL};
-    const json_t *o = p->out->json;
+    const json_t *o = p->out->body.root;
     int side = 0;
     int64_t keep = 0;
     qv_status status = qv__field_int(o, "truncate_prompt_tokens", -1, INT64_MAX, &keep, p->r);
@@ -208,7 +208,7 @@ static qv_status parse_truncation(parser *p, qv_input *common) {
 
 static qv_status parse_prompt(parser *p, qv_input *common) {
     static const char *const prompts[] = {"official", "raw", NULL};
-    const json_t *o = p->out->json;
+    const json_t *o = p->out->body.root;
     int prompt = -1;
     bool special = true;
     qv_status status = qv__field_choice(o, "prompt", prompts, &prompt, p->r);
@@ -230,9 +230,9 @@ qv_status qv__embed_request_parse(const char *body, size_t size, const qv__embed
     parser p = {out, limits, r};
     qv_input common = {0};
     const char *user = NULL;
-    qv_status status = qv__body_parse(body, size, &out->json, r);
-    if (!status) status = qv__field_text(out->json, "model", &out->model, r);
-    if (!status) status = qv__field_text(out->json, "user", &user, r);
+    qv_status status = qv__body_parse(body, size, &out->body, r);
+    if (!status) status = qv__field_text(out->body.root, "model", &out->model, r);
+    if (!status) status = qv__field_text(out->body.root, "user", &user, r);
     if (!status) status = parse_output(&p, &common);
     if (!status) status = parse_prompt(&p, &common);
     if (!status) status = parse_truncation(&p, &common);

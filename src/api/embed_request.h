@@ -2,8 +2,7 @@
 #ifndef QVEC_API_EMBED_REQUEST_H
 #define QVEC_API_EMBED_REQUEST_H
 
-#include <jansson.h>
-
+#include "api/body.h"
 #include "api/refusal.h"
 #include "api/write.h"
 
@@ -15,7 +14,7 @@ typedef enum { QV__ENCODING_FLOAT, QV__ENCODING_BASE64, QV__ENCODING_BYTES, QV__
 
 /* Zero-initialise; qv__embed_request_clear also after a failed parse. */
 typedef struct {
-    json_t *json;     /* owns the texts */
+    qv__body body;    /* owns the texts */
     qv__arena arena;  /* owns the rest */
     qv_input *inputs; /* [count] */
     size_t count;

@@ -11,7 +11,7 @@ qv_status qv__start_health(qv__job *job, qv__response *response, qv__refusal *r)
 }
 
 qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r) {
-    qv__buffer_printf(&response->body, "{\"version\":\"%s\"}", qv_version());
+    qv__buffer_printf(&response->body, "{\"version\":\"%s\"}", QVEC_VERSION);
     return QV_OK;
 }
 

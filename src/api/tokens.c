@@ -96,10 +96,10 @@ static qv_status answer_text(qv__job *job, const json_t *body, qv__response *res
 
 static qv_status with_body(qv__job *job, qv__response *response, qv__refusal *r,
                            qv_status (*answer)(qv__job *, const json_t *, qv__response *, qv__refusal *)) {
-    json_t *body;
+    qv__body body;
     qv_status status = qv__body_parse(job->request->body, job->request->body_size, &body, r);
-    if (!status) status = answer(job, body, response, r);
-    json_decref(body);
+    if (!status) status = answer(job, body.root, response, r);
+    qv__body_clear(&body);
     return status;
 }
 

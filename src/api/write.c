@@ -1,5 +1,6 @@
 #include "api/write.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -67,11 +68,14 @@ static uint16_t to_bf16(float value) {
     return (uint16_t)((x + 0x7FFF + (x >> 16 & 1)) >> 16);
 }
 
+/* The same for binary16; below 2^-14 the sum with 0.5 does the rounding to steps of 2^-24. */
 static uint16_t to_f16(float value) {
-    _Float16 half = (_Float16)value;
-    uint16_t bits;
-    memcpy(&bits, &half, sizeof bits);
-    return bits;
+    uint32_t x = bits_of(value), sign = x >> 16 & 0x8000;
+    x &= 0x7FFFFFFF;
+    if (x > 0x7F800000) return (uint16_t)(sign | 0x7E00);
+    if (x >= 0x477FF000) return (uint16_t)(sign | 0x7C00); /* 65520 and more */
+    if (x < 0x38800000) return (uint16_t)(sign | (bits_of(fabsf(value) + 0.5f) - 0x3F000000));
+    return (uint16_t)(sign | (x + 0xFFF + (x >> 13 & 1) - 0x38000000) >> 13);
 }
 
 static void put(uint8_t *out, uint32_t bits, size_t size, bool big_endian) {

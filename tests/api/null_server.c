@@ -1,0 +1,237 @@
+/* The server over a back end that computes nothing: each item takes a set time and answers numbers made from its
+ * length. For the tests of everything around the model (framing, limits, overload, hang-ups, closing) and for measuring
+ * the server's own cost. It stands in for lib/, engine/ and text/ at their functions; tokens are bytes.
+ *
+ *   null_server [--port N] [--delay-us N] [--size N] [--max-len N] [--queue N] [--max-body N] [--max-total N] [--idle
+ * N]
+ *               [--connections N] [--threads N] [--workers N] [--drain N] [--key K]… [--quiet]
+ * Prints its port, serves until SIGTERM, prints "closed". */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "http/server.h"
+
+static struct {
+    int port, delay_us, size, max_len, queue, max_body, max_total, idle, connections, threads, workers, drain, quiet;
+    const char *keys[8];
+    int key_count;
+} o = {.size = 128, .max_len = 100, .queue = 1000, .max_body = 1 << 20, .idle = 5, .drain = 5};
+
+/* ---- the engine: one list, one thread ---- */
+
+enum { WAITING = 1, RUNNING, DONE };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
+static qv__item *first;
+static qv__item **last = &first;
+static qv__engine_stats stats;
+
+static void *worker(void *context) {
+    for (;;) {
+        pthread_mutex_lock(&lock);
+        while (!first) pthread_cond_wait(&more, &lock);
+        qv__item *item = first;
+        if (!(first = item->next)) last = &first;
+        item->state = RUNNING;
+        stats.waiting_items--;
+        pthread_mutex_unlock(&lock);
+        item->started_ns = qv__now_ns();
+        if (o.delay_us) nanosleep(&(struct timespec){o.delay_us / 1000000, o.delay_us % 1000000 * 1000L}, NULL);
+        item->finished_ns = qv__now_ns();
+        pthread_mutex_lock(&lock);
+        item->state = DONE;
+        stats.finished_items++;
+        stats.finished_tokens += item->sequence.length;
+        stats.busy_ns += item->finished_ns - item->started_ns;
+        pthread_mutex_unlock(&lock);
+        item->done(item);
+    }
+    return NULL;
+}
+
+qv_status qv__engine_submit(qv__engine *engine, qv__item *const *items, size_t count, qv_error *err) {
+    pthread_mutex_lock(&lock);
+    if (stats.waiting_items + (int64_t)count > o.queue) {
+        pthread_mutex_unlock(&lock);
+        return qv__fail(err, QV_OVERLOADED, "the queue holds %d inputs at most", o.queue);
+    }
+    for (size_t i = 0; i < count; i++) {
+        items[i]->next = NULL;
+        items[i]->state = WAITING;
+        items[i]->queued_ns = qv__now_ns();
+        *last = items[i];
+        last = &items[i]->next;
+    }
+    stats.waiting_items += (int64_t)count;
+    pthread_cond_signal(&more);
+    pthread_mutex_unlock(&lock);
+    return QV_OK;
+}
+
+void qv__engine_cancel(qv__engine *engine, qv__item *item) {
+    pthread_mutex_lock(&lock);
+    bool waits = item->state == WAITING;
+    if (waits) {
+        qv__item **at = &first;
+        while (*at != item) at = &(*at)->next;
+        *at = item->next;
+        if (last == &item->next) last = at;
+        item->state = DONE;
+        stats.waiting_items--;
+        stats.cancelled_items++;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!waits) return;
+    item->status = QV_CANCELLED;
+    item->done(item);
+}
+
+void qv__engine_get_stats(qv__engine *engine, qv__engine_stats *out) {
+    pthread_mutex_lock(&lock);
+    *out = stats;
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- the model ---- */
+
+void qv_model_get_facts(const qv_model *model, qv_model_facts *facts) {
+    *facts = (qv_model_facts){
+        .task = QV_TASK_EMBED, .embedding_size = o.size, .max_model_len = o.max_len, .threads = 1, .cpu_tier = "null"};
+}
+
+qv_status qv__session_prepare(const qv_model *model, const qv_input *input, const char *relative_to, qv__item **out,
+                              qv__prepared *facts, qv_error *err) {
+    const qv_part *part = input->parts;
+    int64_t tokens = (int64_t)part->size + (part->kind == QV_PART_TEXT && !input->no_special_tokens);
+    *facts = (qv__prepared){
+        .prompt = input->prompt, .untruncated = tokens, .dimensions = input->dimensions ? input->dimensions : o.size};
+    if (input->max_length && tokens > input->max_length) tokens = input->max_length;
+    facts->tokens = tokens;
+    if (tokens > o.max_len) return qv__fail(err, QV_TOO_LONG, "%lld tokens; at most %d", (long long)tokens, o.max_len);
+    if (tokens == 0) return qv__fail(err, QV_INVALID_ARGUMENT, "there is nothing to embed");
+    qv__item *item = qv__calloc(1, sizeof *item);
+    if (!item) return qv__fail(err, QV_NO_MEMORY, "no memory");
+    item->sequence.length = (int32_t)tokens;
+    *out = item;
+    return QV_OK;
+}
+
+qv_status qv__session_finish(const qv__item *item, const qv__prepared *facts, float *values, qv_error *err) {
+    uint32_t state = (uint32_t)item->sequence.length * 2654435761u;
+    for (int i = 0; i < facts->dimensions; i++) {
+        state = state * 1664525u + 1013904223u;
+        values[i] = (float)(int32_t)state * 0x1p-33f;
+    }
+    return QV_OK;
+}
+
+void qv__item_free(qv__item *item) {
+    qv__free(item);
+}
+
+/* ---- the tokenizer: bytes, and 256 as the end ---- */
+
+qv_status qv__ids_push(qv__ids *ids, int32_t id, qv_error *err) {
+    if (ids->size == ids->capacity) {
+        size_t capacity = ids->capacity ? ids->capacity * 2 : 64;
+        int32_t *data = qv__realloc(ids->data, capacity * sizeof *data);
+        if (!data) return qv__fail(err, QV_NO_MEMORY, "no memory");
+        ids->data = data;
+        ids->capacity = capacity;
+    }
+    ids->data[ids->size++] = id;
+    return QV_OK;
+}
+
+void qv__ids_clear(qv__ids *ids) {
+    qv__free(ids->data);
+    *ids = (qv__ids){0};
+}
+
+qv_status qv__tokenizer_encode(const qv__tokenizer *t, const char *text, size_t size, bool post_process, size_t limit,
+                               qv__ids *out, qv_error *err) {
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < size && !status; i++) status = qv__ids_push(out, (unsigned char)text[i], err);
+    return !status && post_process ? qv__ids_push(out, 256, err) : status;
+}
+
+const char *qv__tokenizer_bytes(const qv__tokenizer *t, int32_t id, size_t *size) {
+    static char bytes[256];
+    if (id < 0 || id > 256) return NULL;
+    *size = id < 256;
+    if (id == 256) return "";
+    __atomic_store_n(&bytes[id], (char)id, __ATOMIC_RELAXED);
+    return &bytes[id];
+}
+
+/* ---- */
+
+static void sink(qv__log_level level, const char *line) {
+    fprintf(stderr, "%s\n", line);
+}
+
+static bool read_flag(const char *name, const char *value) {
+    const struct {
+        const char *name;
+        int *place;
+    } flags[] = {{"port", &o.port},           {"delay-us", &o.delay_us}, {"size", &o.size},
+                 {"max-len", &o.max_len},     {"queue", &o.queue},       {"max-body", &o.max_body},
+                 {"max-total", &o.max_total}, {"idle", &o.idle},         {"connections", &o.connections},
+                 {"threads", &o.threads},     {"workers", &o.workers},   {"drain", &o.drain},
+                 {"quiet", &o.quiet}};
+    if (strcmp(name, "key") == 0 && o.key_count < 8) return o.keys[o.key_count++] = value, true;
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (strcmp(name, flags[i].name) == 0) return *flags[i].place = atoi(value), true;
+    return false;
+}
+
+int main(int argc, char **argv) {
+    for (int i = 1; i + 1 < argc; i += 2)
+        if (strncmp(argv[i], "--", 2) || !read_flag(argv[i] + 2, argv[i + 1]))
+            return fprintf(stderr, "unknown flag %s\n", argv[i]), 2;
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &stop, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, worker, NULL)) return 1;
+    if (!o.quiet) qv__log_set_sink(sink, QV__LOG_DEBUG);
+    static char folder[] = "/nowhere";
+    qv_model model = {.folder = folder};
+    const char *name = "null";
+    qv__api_options api_options = {.model = &model,
+                                   .served_names = &name,
+                                   .served_name_count = 1,
+                                   .api_keys = o.keys,
+                                   .api_key_count = o.key_count,
+                                   .workers = o.workers};
+    qv__server_options options = {.host = "127.0.0.1",
+                                  .port = o.port,
+                                  .max_body_bytes = o.max_body,
+                                  .max_total_body_bytes = o.max_total,
+                                  .idle_timeout_s = o.idle,
+                                  .max_connections = o.connections,
+                                  .threads = o.threads};
+    qv_error err = {0};
+    qv__api *api = NULL;
+    qv__server *server = NULL;
+    if (qv__api_open(&api_options, &api, &err) || qv__server_open(api, &options, &server, &err))
+        return fprintf(stderr, "%s\n", err.message), 3;
+    printf("%d\n", qv__server_port(server));
+    fflush(stdout);
+    int signal_number;
+    sigwait(&stop, &signal_number);
+    qv__server_close(&server, o.drain);
+    qv__api_close(&api);
+    puts("closed");
+    return 0;
+}

@@ -1,0 +1,156 @@
+"""Many at once, too many, clients that leave, and closing."""
+import concurrent.futures
+import os
+import signal
+import time
+
+import pytest
+
+from wire import post
+
+
+def metric(server, name):
+    with server.wire() as wire:
+        wire.send(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
+        text = wire.answer().body.decode()
+    return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
+
+
+def test_concurrent_requests_each_get_their_own_answer(null):
+    alone = {n: null.post("/v1/embeddings", {"input": "x" * n})[1]["data"] for n in range(1, 33)}
+
+    def ask(i):
+        n = i % 32 + 1
+        status, answer = null.post("/v1/embeddings", {"input": "x" * n})
+        return status == 200 and answer["data"] == alone[n] and answer["usage"]["prompt_tokens"] == n + 1
+
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        assert all(pool.map(ask, range(1000)))
+
+
+def test_over_the_queue_every_request_gets_one_answer(start_null):
+    server = start_null(queue=20, delay_us=2000)
+
+    def ask(_):
+        with server.wire(timeout=30) as wire:
+            wire.send(post({"input": ["a"] * 5}))
+            answer = wire.answer()
+            return answer.status, answer.headers.get("retry-after")
+
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(ask, range(400)))
+    refused = [a for a in answers if a[0] == 429]
+    assert len(refused) + sum(a[0] == 200 for a in answers) == 400
+    assert refused and all(int(after) >= 1 for _, after in refused)
+    assert server.post("/v1/embeddings", {"input": "a"})[0] == 200  # and it recovers at once
+    assert metric(server, "vllm:num_requests_waiting") == 0
+
+
+def test_a_client_that_hangs_up_frees_its_place(start_null):
+    server = start_null(delay_us=300000)
+    wires = [server.wire() for _ in range(8)]
+    for wire in wires:
+        wire.send(post({"input": ["a"] * 100}))
+    wait_for(lambda: metric(server, "vllm:num_requests_waiting") > 700)
+    for wire in wires:
+        wire.socket.close()
+    wait_for(lambda: metric(server, "vllm:num_requests_waiting") == 0, 3)
+    assert metric(server, "qvec_items_cancelled_total") > 700
+    start = time.monotonic()
+    assert server.post("/v1/embeddings", {"input": "a"})[0] == 200
+    assert time.monotonic() - start < 2
+    assert "499" in server.log_text()
+
+
+def test_sigterm_answers_what_is_in_flight(start_null):
+    server = start_null(delay_us=100000)
+    idle = server.wire()
+    wires = [server.wire() for _ in range(10)]
+    for wire in wires:
+        wire.send(post({"input": "a"}))
+    half = server.wire()  # its body comes after the signal
+    data = post({"input": "late"})
+    half.send(data[:-3])
+    wait_for(lambda: metric(server, "vllm:num_requests_waiting") == 9 or metric(server, "qvec_items_finished_total") > 0)
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    half.send(data[-3:])
+    for wire in [*wires, half]:
+        answer = wire.answer()
+        assert answer.status == 200, answer.body
+        assert wire.closed()
+    assert idle.closed()
+    server.stop(5)
+
+
+def test_after_the_drain_time_the_rest_is_told(start_null):
+    server = start_null(delay_us=200000, drain=1)
+    wires = [server.wire() for _ in range(4)]
+    for wire in wires:
+        wire.send(post({"input": ["a"] * 200}))
+    wait_for(lambda: metric(server, "vllm:num_requests_waiting") > 700)
+    start = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    for wire in wires:
+        answer = wire.answer()
+        assert answer.status == 503 and answer.json["error"]["code"] == 503
+    server.stop(10)
+    assert time.monotonic() - start < 6
+
+
+def test_no_new_connection_while_closing(start_null):
+    server = start_null(delay_us=500000)
+    with server.wire() as wire:
+        wire.send(post({"input": "a"}))
+        time.sleep(0.1)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        with pytest.raises(OSError):
+            server.wire()
+        assert wire.answer().headers["connection"].lower() == "close"
+
+
+def test_memory_and_descriptors_stay_flat(start_null):
+    server = start_null(quiet=1)
+
+    def state():
+        with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as f:
+            pages = int(f.read().split()[1])
+        return pages * 4096, len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+    def burst(count):
+        with server.wire() as wire:
+            for i in range(count):
+                wire.send(post({"input": ["x" * (i % 90)] * (i % 5 + 1)}) if i % 7 else post(b"{"))
+                wire.answer()
+        for _ in range(50):
+            with server.wire() as wire:
+                wire.send(post({"input": "a"})[:-1])
+
+    burst(2000)
+    wait_for(lambda: state()[1] < 40)
+    memory, _ = state()
+    burst(4000)
+    wait_for(lambda: state()[1] < 40)
+    assert state()[0] < memory + (4 << 20)
+
+
+def test_bodies_together_have_a_limit(start_null):
+    server = start_null(max_body=1 << 20, max_total=4 << 20, idle=20)
+    wires = [server.wire() for _ in range(8)]
+    body = b'{"input":"a"}' + b" " * ((1 << 20) - 13)
+    for wire in wires:
+        wire.send(post(body)[:-1])
+    time.sleep(0.5)
+    for wire in wires:
+        wire.send(b" ")
+    statuses = [wire.answer().status for wire in wires]
+    assert statuses.count(429) >= 4 and statuses.count(200) >= 3
+    assert server.post("/v1/embeddings", {"input": "a"})[0] == 200

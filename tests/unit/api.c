@@ -1,0 +1,176 @@
+/* api/ without a socket and without a model: what goes in, what comes out. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "api/embed_request.h"
+#include "api/refusal.h"
+#include "api/write.h"
+#include "base/base64.h"
+#include "check.h"
+
+static const qv__embed_limits limits = {.max_inputs = 10, .max_model_len = 100, .embedding_size = 256};
+
+static const char *written(const char *text, size_t size) {
+    static char out[256];
+    qv__buffer b = {0};
+    CHECK(qv__write_string(&b, text, size) && b.size < sizeof out);
+    memcpy(out, b.data, b.size);
+    out[b.size] = 0;
+    qv__buffer_clear(&b);
+    return out;
+}
+
+TEST(strings_are_escaped_and_repaired) {
+    CHECK_STR(written("", 0), "\"\"");
+    CHECK_STR(written("a\"\\\n\t\r\x01\x7F", 8), "\"a\\\"\\\\\\n\\t\\r\\u0001\\u007f\"");
+    CHECK_STR(written("a\0b", 3), "\"a\\u0000b\"");
+    CHECK_STR(written("\xC3\xA9\xF0\x9F\x98\x80", 6), "\"\xC3\xA9\xF0\x9F\x98\x80\"");
+    CHECK_STR(written("x\xFFy\xC3", 4), "\"x\xEF\xBF\xBDy\xEF\xBF\xBD\"");
+}
+
+TEST(every_string_survives_a_reader) {
+    uint64_t state = check_seed();
+    for (int round = 0; round < 2000; round++) {
+        char text[64];
+        size_t size = check_random(&state) % sizeof text;
+        for (size_t i = 0; i < size; i++) text[i] = (char)(check_random(&state) % 128);
+        qv__buffer b = {0};
+        CHECK(qv__write_string(&b, text, size));
+        json_t *back = json_loadb(b.data, b.size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        CHECK(json_string_length(back) == size && memcmp(json_string_value(back), text, size) == 0);
+        json_decref(back);
+        qv__buffer_clear(&b);
+    }
+}
+
+TEST(floats_read_back_exactly) {
+    uint64_t state = check_seed();
+    float values[1000];
+    for (int i = 0; i < 1000; i++)
+        values[i] = (float)check_uniform(&state) * (float)pow(10, check_uniform(&state) * 30);
+    qv__buffer b = {0};
+    CHECK(qv__write_floats(&b, values, 1000) && qv__buffer_append(&b, "", 1));
+    const char *p = b.data;
+    for (int i = 0; i < 1000; i++) {
+        CHECK(*p == (i ? ',' : '['));
+        char *end;
+        CHECK(strtof(p + 1, &end) == values[i]);
+        p = end;
+    }
+    CHECK_STR(p, "]");
+    qv__buffer_clear(&b);
+}
+
+TEST(base64_in_pieces_is_base64_of_the_whole) {
+    uint64_t state = check_seed();
+    static const size_t counts[] = {0, 1, 2, 3, 767, 768, 769, 1535, 2048, 4096};
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+        for (int wire = QV__WIRE_F32; wire <= QV__WIRE_BF16; wire++) {
+            size_t n = counts[c];
+            float *values = check_guarded(n * sizeof *values, false);
+            for (size_t i = 0; i < n; i++) values[i] = (float)check_uniform(&state);
+            qv__buffer bytes = {0}, text = {0};
+            CHECK(qv__write_bytes(&bytes, values, n, (qv__wire)wire, false) &&
+                  qv__write_base64(&text, values, n, (qv__wire)wire, false));
+            CHECK_INT(bytes.size, n * qv__wire_size((qv__wire)wire));
+            uint8_t *back = check_guarded(qv__base64_decoded_max(text.size), true);
+            size_t got;
+            CHECK(qv__base64_decode(text.data + 1, text.size - 2, back, &got, NULL));
+            CHECK(got == bytes.size && memcmp(back, bytes.data, got) == 0);
+            qv__buffer_clear(&bytes);
+            qv__buffer_clear(&text);
+        }
+}
+
+static uint16_t half_of(float value, qv__wire wire, bool big) {
+    qv__buffer b = {0};
+    CHECK(qv__write_bytes(&b, &value, 1, wire, big));
+    uint16_t bits = (uint16_t)((uint8_t)b.data[big] | (uint8_t)b.data[!big] << 8);
+    qv__buffer_clear(&b);
+    return bits;
+}
+
+TEST(half_sizes_round_to_nearest_even) {
+    CHECK_INT(half_of(1.0f, QV__WIRE_BF16, false), 0x3F80);
+    CHECK_INT(half_of(1.0f, QV__WIRE_BF16, true), 0x3F80);
+    CHECK_INT(half_of(1.00390625f, QV__WIRE_BF16, false), 0x3F80); /* half way: to even */
+    CHECK_INT(half_of(1.01171875f, QV__WIRE_BF16, false), 0x3F82);
+    CHECK_INT(half_of(-0.1f, QV__WIRE_BF16, false), 0xBDCD);
+    CHECK_INT(half_of(0.1f, QV__WIRE_F16, false), 0x2E66);
+    CHECK_INT(half_of(1e-7f, QV__WIRE_F16, false), 0x0002);
+    CHECK_INT(half_of(65519.0f, QV__WIRE_F16, false), 0x7BFF);
+    CHECK_INT(half_of(65520.0f, QV__WIRE_F16, false), 0x7C00);
+    CHECK(isnan((double)half_of(NAN, QV__WIRE_BF16, false)) || (half_of(NAN, QV__WIRE_BF16, false) & 0x7FFF) > 0x7F80);
+}
+
+static qv_status parse(const char *body, qv__embed_request *out, qv__refusal *r) {
+    qv__body_setup();
+    *out = (qv__embed_request){0};
+    return qv__embed_request_parse(body, strlen(body), &limits, out, r);
+}
+
+TEST(a_request_becomes_inputs) {
+    qv__embed_request q;
+    qv__refusal r;
+    CHECK_INT(parse("{\"input\":[\"a\",\"bc\"],\"dimensions\":64,\"use_activation\":false,\"truncate_prompt_tokens\":-"
+                    "1,\"model\":\"m\"}",
+                    &q, &r),
+              QV_OK);
+    CHECK_INT(q.count, 2);
+    CHECK(!q.single && q.inputs[1].prompt == QV_PROMPT_RAW && q.inputs[1].no_normalize &&
+          q.inputs[1].max_length == 100);
+    CHECK_INT(q.inputs[0].dimensions, 64);
+    CHECK(q.inputs[1].parts->size == 2 && memcmp(q.inputs[1].parts->data, "bc", 2) == 0);
+    CHECK_STR(q.model, "m");
+    qv__embed_request_clear(&q);
+    CHECK_INT(parse("{\"input\":[7,8],\"truncate_prompt_tokens\":5,\"truncation_side\":\"left\"}", &q, &r), QV_OK);
+    CHECK(q.single && q.keep_end && q.count == 1 && q.inputs->parts->kind == QV_PART_TOKENS &&
+          q.inputs->parts->size == 2);
+    CHECK_INT(((const int32_t *)q.inputs->parts->data)[1], 8);
+    qv__embed_request_clear(&q);
+    CHECK_INT(parse("{\"input\":\"a\",\"instruction\":\"Find\"}", &q, &r), QV_OK);
+    CHECK(q.inputs->prompt == QV_PROMPT_OFFICIAL);
+    CHECK_STR(q.inputs->instruction, "Find");
+    qv__embed_request_clear(&q);
+}
+
+TEST(a_refusal_is_the_error_body) {
+    qv__refusal r;
+    qv__response response = {0};
+    CHECK_INT(qv__refuse_field(&r, "dimensions", "it is \"%s\"", "no"), QV_INVALID_ARGUMENT);
+    qv__refusal_respond(&r, &response);
+    CHECK_INT(response.status, 400);
+    CHECK(qv__buffer_append(&response.body, "", 1));
+    CHECK_STR(response.body.data, "{\"error\":{\"message\":\"it is \\\"no\\\"\",\"type\":\"Bad "
+                                  "Request\",\"param\":\"body.dimensions\",\"code\":400}}");
+    qv__buffer_clear(&response.body);
+    CHECK_INT(qv__refuse(&r, QV_OVERLOADED, NULL, "full"), QV_OVERLOADED);
+    r.retry_after = 7;
+    response = (qv__response){0};
+    qv__refusal_respond(&r, &response);
+    CHECK_INT(response.status, 429);
+    CHECK_STR(response.header_name[0], "Retry-After");
+    CHECK_STR(response.header_value[0], "10");
+    qv__buffer_clear(&response.body);
+}
+
+TEST(every_failed_allocation_is_a_clean_refusal) {
+    static const char body[] = "{\"input\":[[1,2,3],[4,5],[6]],\"model\":\"m\",\"instruction\":\"x\",\"dimensions\":"
+                               "100,\"encoding_format\":\"base64\"}";
+    qv__embed_request q;
+    qv__refusal r;
+    bool done = false;
+    for (uint64_t n = 1; !done; n++) {
+        CHECK(n < 1000);
+        for (int forever = 0; forever < 2; forever++) {
+            qv__alloc_fail_at(n, forever);
+            qv_status status = parse(body, &q, &r);
+            qv__alloc_fail_at(0, false);
+            done = !status;
+            if (status)
+                CHECK_MSG(r.http == 503, "allocation %llu: status %d: %s", (unsigned long long)n, r.http, r.message);
+            qv__embed_request_clear(&q);
+        }
+    }
+}
