@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/body.h"
+#include "api/messages.h"
 
 void qv__embed_request_clear(qv__embed_request *request) {
     qv__body_clear(&request->body);
@@ -50,6 +50,9 @@ typedef struct {
     qv__embed_request *out;
     const qv__embed_limits *limits;
     qv__refusal *r;
+    qv__chat_options chat;
+    int modality;     /* Infinity's: what a string stands for */
+    bool told_prompt; /* the request says which recipe it wants */
 } parser;
 
 static qv_status no_memory(parser *p) {
@@ -58,8 +61,8 @@ static qv_status no_memory(parser *p) {
 
 /* "input" or "input[7]" */
 static const char *name_of(const parser *p, size_t i, char out[32]) {
-    if (p->out->single) return "input";
-    snprintf(out, 32, "input[%zu]", i);
+    if (p->out->single) return p->out->name;
+    snprintf(out, 32, "%s[%zu]", p->out->name, i);
     return out;
 }
 
@@ -72,15 +75,50 @@ static qv_status add_part(parser *p, size_t i, qv_part_kind kind, const void *da
     return QV_OK;
 }
 
+static qv__content content_of(parser *p, const char *name) {
+    return (qv__content){.arena = &p->out->arena,
+                         .r = p->r,
+                         .name = name,
+                         .max_images = p->limits->max_images,
+                         .max_videos = p->limits->max_videos};
+}
+
+/* {"text","image","video","instruction"}: the recipe is official unless the request says raw. */
+static qv_status add_object(parser *p, size_t i, const json_t *value) {
+    char name[32];
+    qv__content c = content_of(p, name_of(p, i, name));
+    qv_input *input = &p->out->inputs[i];
+    if (!p->told_prompt) input->prompt = QV_PROMPT_OFFICIAL;
+    qv_status status = qv__content_object(&c, value, input);
+    if (!status && input->prompt == QV_PROMPT_RAW && input->instruction)
+        return qv__refuse_field(p->r, "instruction",
+                                "instruction goes with the official prompt; prompt \"raw\" has no place for it.");
+    return status;
+}
+
+static qv_status add_conversation(parser *p, size_t i, const json_t *messages) {
+    char name[32];
+    qv__content c = content_of(p, name_of(p, i, name));
+    return qv__messages_input(&c, messages, &p->chat, &p->out->inputs[i]);
+}
+
 static qv_status add_text(parser *p, size_t i, const json_t *value) {
     const char *text = json_string_value(value);
     size_t size = json_string_length(value);
     char name[32];
+    if (p->modality) {
+        qv__content c = content_of(p, name_of(p, i, name));
+        if (!p->told_prompt) p->out->inputs[i].prompt = QV_PROMPT_OFFICIAL;
+        qv_status status = qv__content_add_media(&c, value, p->modality == 2);
+        qv__content_end(&c, &p->out->inputs[i]);
+        return status;
+    }
     if (qv__text_is_url(text, size))
         return qv__refuse_field(
             p->r, name_of(p, i, name),
             "%s is a URL: the characters of the URL would be embedded, not the picture or page behind it. Send "
-            "pictures as typed parts (image_url in messages), or put the URL into a sentence to embed it as text.",
+            "pictures as typed inputs ({\"image\": data URL}, or image_url in messages), or put the URL into a "
+            "sentence to embed it as text.",
             name_of(p, i, name));
     return add_part(p, i, QV_PART_TEXT, text, size);
 }
@@ -107,6 +145,22 @@ static qv_status add_ids(parser *p, size_t i, const json_t *list) {
     return add_part(p, i, QV_PART_TOKENS, ids, count);
 }
 
+static bool is_conversation(const json_t *value) {
+    const json_t *first = json_is_array(value) ? json_array_get(value, 0) : NULL;
+    return json_is_object(first) && json_object_get(first, "role");
+}
+
+static qv_status add_any(parser *p, size_t i, const json_t *value) {
+    if (json_is_string(value)) return add_text(p, i, value);
+    if (json_is_object(value)) return add_object(p, i, value);
+    if (is_conversation(value)) return add_conversation(p, i, value);
+    if (json_is_array(value)) return add_ids(p, i, value);
+    char name[32];
+    return qv__refuse_field(p->r, name_of(p, i, name),
+                            "%s is %s; it must be a string, an object or a list of token ids.", name_of(p, i, name),
+                            qv__json_kind(value));
+}
+
 static qv_status parse_list(parser *p, const json_t *list) {
     const json_t *first = json_array_get(list, 0);
     char name[32];
@@ -116,33 +170,31 @@ static qv_status parse_list(parser *p, const json_t *list) {
             return qv__refuse_field(p->r, name_of(p, i, name),
                                     "input[%zu] is %s but input[0] is %s; one list holds only one kind of value.", i,
                                     qv__json_kind(value), qv__json_kind(first));
-        qv_status status = json_is_string(value) ? add_text(p, i, value)
-                           : json_is_array(value)
-                               ? add_ids(p, i, value)
-                               : qv__refuse_field(p->r, name_of(p, i, name),
-                                                  "input[%zu] is %s; it must be a string or a list of token ids.", i,
-                                                  qv__json_kind(value));
+        qv_status status = add_any(p, i, value);
         if (status) return status;
     }
     return QV_OK;
 }
 
+/* `input`, or `messages` in its place. A single input is whatever is not a list of inputs. */
 static qv_status parse_input(parser *p, const qv_input *common) {
-    const json_t *input = qv__field(p->out->body.root, "input");
-    if (!input) {
-        if (qv__field(p->out->body.root, "messages"))
-            return qv__refuse(p->r, QV_UNSUPPORTED, "messages", "This build takes `input`, not `messages`.");
+    const json_t *input = qv__field(p->out->body.root, "input"), *messages = qv__field(p->out->body.root, "messages");
+    p->out->name = messages && !input ? "messages" : "input";
+    if (messages && !input) input = messages;
+    if (!input)
         return qv__refuse_field(p->r, "input",
                                 "The field input is missing: a string, a list of strings, or token ids.");
-    }
     const json_t *first = json_is_array(input) ? json_array_get(input, 0) : NULL;
-    p->out->single = json_is_string(input) || json_is_integer(first);
+    bool chat = is_conversation(input);
+    p->out->single = json_is_string(input) || json_is_object(input) || json_is_integer(first) || chat;
     p->out->count = p->out->single ? 1 : json_array_size(input);
     if (!p->out->single && !json_is_array(input))
         return qv__refuse_field(
             p->r, "input",
             "input is %s; it must be a string, a list of strings, a list of token ids, or a list of such lists.",
             qv__json_kind(input));
+    if (input == messages && !chat && !is_conversation(first))
+        return qv__refuse_field(p->r, "messages", "messages must be a list of messages, each with role and content.");
     if (p->out->count == 0)
         return qv__refuse(p->r, QV_INVALID_ARGUMENT, "input",
                           "You must pass at least one prompt: input is an empty list.");
@@ -152,8 +204,9 @@ static qv_status parse_input(parser *p, const qv_input *common) {
     p->out->inputs = qv__arena_alloc(&p->out->arena, p->out->count, sizeof *p->out->inputs);
     if (!p->out->inputs) return no_memory(p);
     for (size_t i = 0; i < p->out->count; i++) p->out->inputs[i] = *common;
-    if (json_is_string(input)) return add_text(p, 0, input);
-    return p->out->single ? add_ids(p, 0, input) : parse_list(p, input);
+    if (chat) return add_conversation(p, 0, input);
+    if (json_is_integer(first)) return add_ids(p, 0, input);
+    return p->out->single ? add_any(p, 0, input) : parse_list(p, input);
 }
 
 /* ---- the other fields ---- */
@@ -222,12 +275,16 @@ static qv_status parse_prompt(parser *p, qv_input *common) {
     if (!special && common->prompt == QV_PROMPT_OFFICIAL)
         return qv__refuse_field(p->r, "add_special_tokens", "add_special_tokens false goes with the raw prompt only.");
     common->no_special_tokens = !special;
+    p->told_prompt = prompt >= 0;
+    p->chat.exact = prompt == 1;
+    p->chat.official = prompt == 0;
     return QV_OK;
 }
 
 qv_status qv__embed_request_parse(const char *body, size_t size, const qv__embed_limits *limits, qv__embed_request *out,
                                   qv__refusal *r) {
-    parser p = {out, limits, r};
+    static const char *const modalities[] = {"text", "image", "video", NULL};
+    parser p = {.out = out, .limits = limits, .r = r};
     qv_input common = {0};
     const char *user = NULL;
     qv_status status = qv__body_parse(body, size, &out->body, r);
@@ -236,6 +293,9 @@ qv_status qv__embed_request_parse(const char *body, size_t size, const qv__embed
     if (!status) status = parse_output(&p, &common);
     if (!status) status = parse_prompt(&p, &common);
     if (!status) status = parse_truncation(&p, &common);
+    if (!status) status = qv__field_choice(out->body.root, "modality", modalities, &p.modality, r);
+    if (!status) status = qv__chat_options_read(out->body.root, &p.chat, r);
+    if (!status) status = qv__content_limits(out->body.root, &common, r);
     if (!status) status = parse_input(&p, &common);
     return status;
 }

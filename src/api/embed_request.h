@@ -1,4 +1,5 @@
-/* The body of POST /v1/embeddings as a list of qv_input: every field and limit checked, no model needed. */
+/* The body of POST /v1/embeddings (completion form, chat form, typed objects) as a list of qv_input: every field and
+ * limit checked, no model needed. */
 #ifndef QVEC_API_EMBED_REQUEST_H
 #define QVEC_API_EMBED_REQUEST_H
 
@@ -8,6 +9,7 @@
 
 typedef struct {
     int64_t max_inputs, max_model_len, embedding_size;
+    int max_images, max_videos; /* per input */
 } qv__embed_limits;
 
 typedef enum { QV__ENCODING_FLOAT, QV__ENCODING_BASE64, QV__ENCODING_BYTES, QV__ENCODING_BYTES_ONLY } qv__encoding;
@@ -18,6 +20,7 @@ typedef struct {
     qv__arena arena;  /* owns the rest */
     qv_input *inputs; /* [count] */
     size_t count;
+    const char *name;  /* "input" or "messages" */
     bool single;       /* `input` was not a list of inputs; messages then say "input", not "input[0]" */
     bool keep_end;     /* truncation_side left: the last max_length tokens are kept */
     const char *model; /* as sent; NULL: absent */

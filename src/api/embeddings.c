@@ -152,14 +152,22 @@ static qv_status prepare(qv__job *job, qv__refusal *r) {
     qv__embed_request *q = job->parsed;
     qv_status status = qv__job_reserve(job, q->count, r);
     for (size_t i = 0; i < q->count && !status; i++) {
-        char name[32] = "input";
-        if (!q->single) snprintf(name, sizeof name, "input[%zu]", i);
+        char name[32];
+        if (q->single)
+            snprintf(name, sizeof name, "%s", q->name);
+        else
+            snprintf(name, sizeof name, "%s[%zu]", q->name, i);
         qv_input input = q->inputs[i];
         qv_part part;
         int64_t untruncated = 0;
-        if (q->keep_end) status = keep_end(job, &input, &part, &untruncated, name, r);
+        bool cut = q->keep_end && input.part_count == 1 && input.prompt == QV_PROMPT_RAW;
+        if (cut)
+            status = keep_end(job, &input, &part, &untruncated, name, r);
+        else if (q->keep_end)
+            status =
+                qv__refuse_field(r, "truncation_side", "truncation_side left goes with raw texts and token ids only.");
         if (!status) status = qv__job_prepare(job, &input, name, r);
-        if (!status && q->keep_end) job->facts[i].untruncated = untruncated;
+        if (!status && cut) job->facts[i].untruncated = untruncated;
     }
     return status;
 }
@@ -167,12 +175,17 @@ static qv_status prepare(qv__job *job, qv__refusal *r) {
 qv_status qv__start_embeddings(qv__job *job, qv__response *response, qv__refusal *r) {
     const qv__api *api = job->api;
     if (api->model.task == QV_TASK_RERANK)
-        return qv__refuse(r, QV_WRONG_TASK, NULL, "The model does not support Embeddings API");
+        return qv__refuse(r, QV_WRONG_TASK, NULL,
+                          "The model does not support Embeddings API: it is a reranker and cannot embed.");
     qv__embed_request *q = qv__calloc(1, sizeof *q);
     if (!q) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the request.");
     job->parsed = q;
     job->drop = drop;
-    qv__embed_limits limits = {api->options.max_inputs, api->model.max_model_len, api->model.embedding_size};
+    qv__embed_limits limits = {.max_inputs = api->options.max_inputs,
+                               .max_model_len = api->model.max_model_len,
+                               .embedding_size = api->model.embedding_size,
+                               .max_images = api->options.max_images,
+                               .max_videos = api->options.max_videos};
     qv_status status = qv__embed_request_parse(job->request->body, job->request->body_size, &limits, q, r);
     if (!status) status = qv__job_check_model(job, q->model, r);
     if (!status) status = prepare(job, r);

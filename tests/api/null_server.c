@@ -107,10 +107,22 @@ void qv_model_get_facts(const qv_model *model, qv_model_facts *facts) {
         .task = QV_TASK_EMBED, .embedding_size = o.size, .max_model_len = o.max_len, .threads = 1, .cpu_tier = "null"};
 }
 
+/* Texts: their bytes; token ids: their number; a picture: 10; and an end token behind raw texts. */
+static int64_t count_tokens(const qv_input *input) {
+    int64_t tokens = 0;
+    bool text = true;
+    for (size_t i = 0; i < input->part_count; i++) {
+        const qv_part *part = &input->parts[i];
+        bool counts = part->kind == QV_PART_TEXT || part->kind == QV_PART_TOKENS;
+        tokens += counts ? (int64_t)part->size : 10;
+        text = text && part->kind == QV_PART_TEXT;
+    }
+    return tokens + (text && !input->no_special_tokens);
+}
+
 qv_status qv__session_prepare(const qv_model *model, const qv_input *input, const char *relative_to, qv__item **out,
                               qv__prepared *facts, qv_error *err) {
-    const qv_part *part = input->parts;
-    int64_t tokens = (int64_t)part->size + (part->kind == QV_PART_TEXT && !input->no_special_tokens);
+    int64_t tokens = count_tokens(input);
     *facts = (qv__prepared){
         .prompt = input->prompt, .untruncated = tokens, .dimensions = input->dimensions ? input->dimensions : o.size};
     if (input->max_length && tokens > input->max_length) tokens = input->max_length;

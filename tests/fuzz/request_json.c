@@ -22,7 +22,7 @@ static void check_refusal(const qv__refusal *r) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const qv__embed_limits limits = {.max_inputs = 100, .max_model_len = 1000, .embedding_size = 256};
+    static const qv__embed_limits limits = {.max_inputs = 100, .max_model_len = 1000, .embedding_size = 256, .max_images = 3, .max_videos = 2};
     qv__body_setup();
     qv__embed_request request = {0};
     qv__refusal r;
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check(request.count >= 1 && request.count <= 100);
         for (size_t i = 0; i < request.count; i++) {
             const qv_input *in = &request.inputs[i];
-            check(in->part_count >= 1 && in->max_length >= 0 && in->max_length <= 1000);
+            check(in->max_length >= 0 && in->max_length <= 1000);
             check(in->dimensions == 0 || (in->dimensions >= 64 && in->dimensions <= 256));
             for (size_t k = 0; k < in->part_count; k++) check(in->parts[k].data || !in->parts[k].size);
         }
