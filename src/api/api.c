@@ -11,7 +11,14 @@
 #include "api/key.h"
 #include "base/clock.h"
 
-enum { DEFAULT_WORKERS = 4, MAX_WORKERS = 64, MAX_WAITING = 4096, DEFAULT_MAX_INPUTS = 2048, DEFAULT_MAX_MEDIA = 999 };
+enum {
+    DEFAULT_WORKERS = 4,
+    MAX_WORKERS = 64,
+    MAX_WAITING = 4096,
+    DEFAULT_MAX_INPUTS = 2048,
+    DEFAULT_MAX_MEDIA = 999,
+    DEFAULT_MAX_DOCUMENTS = 10000
+};
 
 qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err) {
     *out = NULL;
@@ -22,6 +29,7 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     pthread_cond_init(&api->idle, NULL);
     api->options = *options;
     if (api->options.max_inputs <= 0) api->options.max_inputs = DEFAULT_MAX_INPUTS;
+    if (api->options.max_documents <= 0) api->options.max_documents = DEFAULT_MAX_DOCUMENTS;
     if (api->options.max_images <= 0) api->options.max_images = DEFAULT_MAX_MEDIA;
     if (api->options.max_videos <= 0) api->options.max_videos = DEFAULT_MAX_MEDIA;
     if (api->options.workers <= 0) api->options.workers = DEFAULT_WORKERS;

@@ -15,6 +15,7 @@ typedef struct {
     const char *const *api_keys; /* none: open */
     int api_key_count;
     int64_t max_inputs;         /* per request; 0: 2048 */
+    int64_t max_documents;      /* per rerank or score request; 0: 10000, as at Cohere */
     int64_t max_body_bytes;     /* told in errors; enforced by http/ */
     int max_images, max_videos; /* per input; 0: 999, as in vLLM */
     int workers;                /* threads that parse and prepare; 0: default */

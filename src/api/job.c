@@ -22,16 +22,35 @@ static qv_status refuse_too_long(const qv__job *job, int64_t tokens, const char 
         (long long)job->api->model.max_model_len, (long long)tokens, (long long)tokens, name);
 }
 
-qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r) {
-    if (job->request->gone) return qv__refuse(r, QV_CANCELLED, NULL, "The client closed the connection.");
-    qv_error err = {0};
-    qv__prepared *facts = &job->facts[job->count];
-    qv_status status = qv__session_prepare(job->api->options.model, input, NULL, &job->items[job->count], facts, &err);
+/* What becomes of the next item: counted in, or refused with its name. */
+static qv_status prepared(qv__job *job, qv_status status, const qv_error *err, const char *name, qv__refusal *r) {
     if (!status) return job->count++, QV_OK;
-    if (status == QV_TOO_LONG && facts->untruncated > 0) return refuse_too_long(job, facts->untruncated, name, r);
+    int64_t untruncated = job->facts[job->count].untruncated;
+    if (status == QV_TOO_LONG && untruncated > 0) return refuse_too_long(job, untruncated, name, r);
     char prefix[96];
     snprintf(prefix, sizeof prefix, "%s: ", name);
-    return qv__refuse_error(r, &err, name, prefix);
+    return qv__refuse_error(r, err, name, prefix);
+}
+
+static qv_status refuse_gone(qv__refusal *r) {
+    return qv__refuse(r, QV_CANCELLED, NULL, "The client closed the connection.");
+}
+
+qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r) {
+    if (job->request->gone) return refuse_gone(r);
+    qv_error err = {0};
+    qv_status status = qv__session_prepare(job->api->options.model, input, NULL, &job->items[job->count],
+                                           &job->facts[job->count], &err);
+    return prepared(job, status, &err, name, r);
+}
+
+qv_status qv__job_prepare_pair(qv__job *job, const qv_input *query, const qv_input *document, const char *name,
+                               qv__refusal *r) {
+    if (job->request->gone) return refuse_gone(r);
+    qv_error err = {0};
+    qv_status status = qv__session_prepare_pair(job->api->options.model, query, document, NULL, &job->items[job->count],
+                                                &job->facts[job->count], &err);
+    return prepared(job, status, &err, name, r);
 }
 
 int64_t qv__job_tokens(const qv__job *job) {

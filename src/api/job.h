@@ -68,6 +68,8 @@ struct qv__api {
 qv_status qv__job_reserve(qv__job *job, size_t count, qv__refusal *r);
 /* Prepares an input as the next item. `name` ("input[3]") stands before the error's text when it fails. */
 qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r);
+qv_status qv__job_prepare_pair(qv__job *job, const qv_input *query, const qv_input *document, const char *name,
+                               qv__refusal *r);
 int64_t qv__job_tokens(const qv__job *job);
 
 /* Refuses when `model` is given and is not served. NULL, "" are fine. */
@@ -82,6 +84,8 @@ const qv__route *qv__route_at(size_t i); /* NULL behind the last */
 
 /* the routes' handlers */
 qv_status qv__start_embeddings(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_rerank(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_score(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_models(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_health(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r);

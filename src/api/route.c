@@ -7,6 +7,11 @@ enum { INFERENCE = QV__ROUTE_KEY | QV__ROUTE_JSON };
 
 static const qv__route routes[] = {
     {"POST", "/v1/embeddings", INFERENCE, qv__start_embeddings},
+    {"POST", "/rerank", INFERENCE, qv__start_rerank},
+    {"POST", "/v1/rerank", INFERENCE, qv__start_rerank},
+    {"POST", "/v2/rerank", INFERENCE, qv__start_rerank},
+    {"POST", "/score", INFERENCE, qv__start_score},
+    {"POST", "/v1/score", INFERENCE, qv__start_score},
     {"POST", "/tokenize", INFERENCE, qv__start_tokenize},
     {"POST", "/detokenize", INFERENCE, qv__start_detokenize},
     {"GET", "/v1/models", QV__ROUTE_KEY | QV__ROUTE_LIGHT, qv__start_models},

@@ -4,8 +4,9 @@
  *
  *   null_server [--port N] [--delay-us N] [--size N] [--max-len N] [--queue N] [--max-body N] [--max-total N] [--idle
  * N]
- *               [--connections N] [--threads N] [--workers N] [--drain N] [--key K]… [--quiet]
+ *               [--connections N] [--threads N] [--workers N] [--drain N] [--key K]… [--quiet 1] [--rerank 1]
  * Prints its port, serves until SIGTERM, prints "closed". */
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,7 +20,8 @@
 #include "http/server.h"
 
 static struct {
-    int port, delay_us, size, max_len, queue, max_body, max_total, idle, connections, threads, workers, drain, quiet;
+    int port, delay_us, size, max_len, queue, max_body, max_total, idle, connections, threads, workers, drain, quiet,
+        rerank;
     const char *keys[8];
     int key_count;
 } o = {.size = 128, .max_len = 100, .queue = 1000, .max_body = 1 << 20, .idle = 5, .drain = 5};
@@ -103,8 +105,11 @@ void qv__engine_get_stats(qv__engine *engine, qv__engine_stats *out) {
 /* ---- the model ---- */
 
 void qv_model_get_facts(const qv_model *model, qv_model_facts *facts) {
-    *facts = (qv_model_facts){
-        .task = QV_TASK_EMBED, .embedding_size = o.size, .max_model_len = o.max_len, .threads = 1, .cpu_tier = "null"};
+    *facts = (qv_model_facts){.task = o.rerank ? QV_TASK_RERANK : QV_TASK_EMBED,
+                              .embedding_size = o.size,
+                              .max_model_len = o.max_len,
+                              .threads = 1,
+                              .cpu_tier = "null"};
 }
 
 /* Texts: their bytes; token ids: their number; a picture: 10; and an end token behind raw texts. */
@@ -136,12 +141,29 @@ qv_status qv__session_prepare(const qv_model *model, const qv_input *input, cons
     return QV_OK;
 }
 
+qv_status qv__session_prepare_pair(const qv_model *model, const qv_input *query, const qv_input *document,
+                                   const char *relative_to, qv__item **out, qv__prepared *facts, qv_error *err) {
+    qv_input both = {.part_count = 0, .no_special_tokens = true};
+    int64_t tokens = count_tokens(query) + count_tokens(document);
+    const qv_part text = {.kind = QV_PART_TEXT, .size = (size_t)tokens};
+    both.parts = &text;
+    both.part_count = 1;
+    both.max_length = query->max_length;
+    qv_status status = qv__session_prepare(model, &both, relative_to, out, facts, err);
+    /* score: the longer the document, the better */
+    if (!status) (*out)->score = (float)count_tokens(document) / 16 - 2;
+    return status;
+}
+
 qv_status qv__session_finish(const qv__item *item, const qv__prepared *facts, float *values, qv_error *err) {
     uint32_t state = (uint32_t)item->sequence.length * 2654435761u;
+    double sum = 0;
     for (int i = 0; i < facts->dimensions; i++) {
         state = state * 1664525u + 1013904223u;
         values[i] = (float)(int32_t)state * 0x1p-33f;
+        sum += (double)values[i] * (double)values[i];
     }
+    for (int i = 0; i < facts->dimensions; i++) values[i] /= (float)sqrt(sum);
     return QV_OK;
 }
 
@@ -198,7 +220,7 @@ static bool read_flag(const char *name, const char *value) {
                  {"max-len", &o.max_len},     {"queue", &o.queue},       {"max-body", &o.max_body},
                  {"max-total", &o.max_total}, {"idle", &o.idle},         {"connections", &o.connections},
                  {"threads", &o.threads},     {"workers", &o.workers},   {"drain", &o.drain},
-                 {"quiet", &o.quiet}};
+                 {"quiet", &o.quiet},         {"rerank", &o.rerank}};
     if (strcmp(name, "key") == 0 && o.key_count < 8) return o.keys[o.key_count++] = value, true;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].place = atoi(value), true;

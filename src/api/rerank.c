@@ -1,0 +1,306 @@
+/* POST /rerank, /v1/rerank, /v2/rerank, /score, /v1/score. A reranker scores pairs: one item each, in one submit, so
+ * that the engine shares what they have in common. An embedding model scores by cosine: one item per query and
+ * document. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/job.h"
+#include "api/rerank_request.h"
+#include "api/write.h"
+#include "base/number.h"
+#include "base/utf8.h"
+
+static void drop(void *parsed) {
+    qv__rerank_request_clear(parsed);
+    qv__free(parsed);
+}
+
+/* ---- before: cuts and items ---- */
+
+/* max_tokens_per_doc: the text becomes the bytes of its first tokens, on a character boundary. */
+static qv_status cut_text(qv__job *job, qv_part *part, int64_t max, const char *name, qv__refusal *r) {
+    const qv__tokenizer *t = job->api->options.model->tokenizer;
+    qv__rerank_request *q = job->parsed;
+    qv_error err = {0};
+    qv__ids ids = {0};
+    qv_status status = qv__tokenizer_encode(t, part->data, part->size, false, 0, &ids, &err);
+    size_t size = 0, n;
+    for (size_t i = 0; !status && (int64_t)ids.size > max && i < (size_t)max; i++)
+        if (qv__tokenizer_bytes(t, ids.data[i], &n)) size += n;
+    if (!status && (int64_t)ids.size > max) {
+        char *text = qv__arena_alloc(&q->arena, size, 1);
+        if (!text) status = qv__fail(&err, QV_NO_MEMORY, "no memory for %zu bytes of text", size);
+        size = 0;
+        for (size_t i = 0; text && i < (size_t)max; i++) {
+            const char *bytes = qv__tokenizer_bytes(t, ids.data[i], &n);
+            if (bytes) memcpy(text + size, bytes, n), size += n;
+        }
+        if (text) *part = (qv_part){.kind = QV_PART_TEXT, .data = text, .size = qv__utf8_valid_prefix(text, size)};
+    }
+    qv__ids_clear(&ids);
+    return status ? qv__refuse_error(r, &err, name, "") : QV_OK;
+}
+
+/* The limit holds for each text of a side. */
+static qv_status cut_side(qv__job *job, qv_input *inputs, size_t count, int64_t max, const char *name, qv__refusal *r) {
+    if (!max) return QV_OK;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < inputs[i].part_count; k++) {
+            qv_part *part = (qv_part *)&inputs[i].parts[k]; /* made by content.c, in our arena */
+            qv_status status = part->kind == QV_PART_TEXT ? cut_text(job, part, max, name, r) : QV_OK;
+            if (status) return status;
+        }
+    return QV_OK;
+}
+
+static qv_status prepare_pairs(qv__job *job, qv__refusal *r) {
+    const qv__rerank_request *q = job->parsed;
+    qv_status status = qv__job_reserve(job, q->document_count, r);
+    for (size_t i = 0; i < q->document_count && !status; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "%s[%zu]", q->tei ? "texts" : "documents", i);
+        status = qv__job_prepare_pair(job, &q->queries[q->query_count == 1 ? 0 : i], &q->documents[i], name, r);
+    }
+    return status;
+}
+
+/* Items: the queries, then the documents. Raw prompts as in vLLM, the official recipe when there is an instruction. */
+static qv_status prepare_cosine(qv__job *job, qv__refusal *r) {
+    const qv__rerank_request *q = job->parsed;
+    qv_status status = qv__job_reserve(job, q->query_count + q->document_count, r);
+    bool official = q->queries[0].instruction != NULL;
+    for (size_t i = 0; i < q->query_count + q->document_count && !status; i++) {
+        bool query = i < q->query_count;
+        size_t k = query ? i : i - q->query_count;
+        qv_input input = query ? q->queries[k] : q->documents[k];
+        bool text = true;
+        for (size_t p = 0; p < input.part_count; p++) text = text && input.parts[p].kind == QV_PART_TEXT;
+        input.prompt = official || !text || !input.part_count ? QV_PROMPT_OFFICIAL : QV_PROMPT_RAW;
+        if (!query || input.prompt == QV_PROMPT_RAW) input.instruction = NULL;
+        char name[48];
+        snprintf(name, sizeof name, "%s[%zu]", query ? "query" : "documents", k);
+        status = qv__job_prepare(job, &input, name, r);
+    }
+    return status;
+}
+
+/* ---- after: scores ---- */
+
+static qv_status pair_scores(qv__job *job, float *scores, qv__refusal *r) {
+    const qv__rerank_request *q = job->parsed;
+    for (size_t i = 0; i < q->document_count; i++) {
+        float logit = job->items[i]->score;
+        if (!isfinite(logit))
+            return qv__refuse(r, QV_NON_FINITE, NULL, "documents[%zu]: the model gave a score that is not finite.", i);
+        scores[i] = q->raw_scores ? logit : (float)(1 / (1 + exp(-(double)logit)));
+    }
+    return QV_OK;
+}
+
+static qv_status vector_of(qv__job *job, size_t i, float *values, qv__refusal *r) {
+    qv_error err = {0};
+    return qv__session_finish(job->items[i], &job->facts[i], values, &err) ? qv__refuse_error(r, &err, NULL, "")
+                                                                           : QV_OK;
+}
+
+static qv_status cosine_scores(qv__job *job, float *scores, qv__refusal *r) {
+    const qv__rerank_request *q = job->parsed;
+    size_t size = (size_t)job->api->model.embedding_size;
+    float *query = qv__alloc_array(size, 2 * sizeof *query), *document = query + size;
+    qv_status status = query ? QV_OK : qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
+    for (size_t i = 0; i < q->document_count && !status; i++) {
+        if (i == 0 || q->query_count > 1) status = vector_of(job, i, query, r);
+        if (!status) status = vector_of(job, q->query_count + i, document, r);
+        double sum = 0;
+        for (size_t k = 0; k < size && !status; k++) sum += (double)query[k] * (double)document[k];
+        scores[i] = (float)sum;
+    }
+    qv__free(query);
+    return status;
+}
+
+static bool is_reranker(const qv__job *job) {
+    return job->api->model.task == QV_TASK_RERANK;
+}
+
+/* vLLM counts a pair of an embedding model as query + one token between + document. */
+static int64_t usage(const qv__job *job) {
+    const qv__rerank_request *q = job->parsed;
+    if (is_reranker(job)) return qv__job_tokens(job);
+    int64_t tokens = 0;
+    for (size_t i = 0; i < q->document_count; i++)
+        tokens += job->facts[q->query_count == 1 ? 0 : i].tokens + 1 + job->facts[q->query_count + i].tokens;
+    return tokens;
+}
+
+/* ---- answers ---- */
+
+typedef struct {
+    size_t index;
+    float score;
+} ranked;
+
+/* Best first; equal scores in the order of the request. */
+static int compare(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static void write_score(qv__buffer *b, float score) {
+    if (qv__buffer_reserve(b, QV__FLOAT_TEXT_MAX)) b->size += qv__float_shortest(score, b->data + b->size);
+}
+
+static bool write_json(qv__buffer *b, const json_t *value) {
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!text) return b->failed = true, false;
+    qv__buffer_puts(b, text);
+    qv__free(text); /* jansson allocates through base/memory.h */
+    return true;
+}
+
+/* {"text":…,"multi_modal":…}: text of a plain document, or its content. */
+static void write_document(qv__buffer *b, const json_t *source) {
+    const json_t *content = json_is_object(source) ? qv__field(source, "content") : NULL;
+    const json_t *text = json_is_string(source) ? source : json_is_object(source) ? qv__field(source, "text") : NULL;
+    bool only_text = json_is_string(source) || (text && json_object_size(source) == 1);
+    qv__buffer_puts(b, ",\"document\":{\"text\":");
+    if (json_is_string(text))
+        write_json(b, text);
+    else
+        qv__buffer_puts(b, "null");
+    qv__buffer_puts(b, ",\"multi_modal\":");
+    if (only_text)
+        qv__buffer_puts(b, "null");
+    else
+        write_json(b, content ? content : source);
+    qv__buffer_puts(b, "}");
+}
+
+/* Which pairs were cut, for the reader who wonders about a score. */
+static void write_facts(const qv__job *job, qv__buffer *b) {
+    bool first = true;
+    qv__buffer_printf(b, ",\"qvec\":{\"score\":\"%s\",\"truncated\":[", is_reranker(job) ? "reranker" : "cosine");
+    for (size_t i = 0; is_reranker(job) && i < job->count; i++) {
+        const qv__prepared *f = &job->facts[i];
+        if (f->untruncated <= f->tokens) continue;
+        qv__buffer_printf(b, "%s{\"index\":%zu,\"tokens\":%lld,\"untruncated\":%lld}", first ? "" : ",", i,
+                          (long long)f->tokens, (long long)f->untruncated);
+        first = false;
+    }
+    qv__buffer_puts(b, "]}");
+}
+
+static void write_tei(const qv__rerank_request *q, const ranked *order, qv__buffer *b) {
+    for (size_t i = 0; i < q->document_count; i++) {
+        qv__buffer_printf(b, "%s{\"index\":%zu,\"score\":", i ? "," : "[", order[i].index);
+        write_score(b, order[i].score);
+        if (q->return_documents) {
+            qv__buffer_puts(b, ",\"text\":");
+            write_json(b, q->sources[order[i].index]);
+        }
+        qv__buffer_puts(b, "}");
+    }
+    qv__buffer_puts(b, "]");
+}
+
+static void write_rerank(const qv__job *job, const ranked *order, qv__buffer *b) {
+    const qv__rerank_request *q = job->parsed;
+    long long tokens = (long long)usage(job);
+    size_t count = q->top_n > 0 && (uint64_t)q->top_n < q->document_count ? (size_t)q->top_n : q->document_count;
+    qv__buffer_puts(b, "{\"id\":");
+    qv__job_write_id(job, "score", b);
+    qv__buffer_puts(b, ",\"model\":");
+    qv__write_string(b, qv__job_model(job), strlen(qv__job_model(job)));
+    qv__buffer_printf(b, ",\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld},\"results\":[", tokens, tokens);
+    for (size_t i = 0; i < count; i++) {
+        qv__buffer_printf(b, "%s{\"index\":%zu", i ? "," : "", order[i].index);
+        if (q->return_documents) write_document(b, q->sources[order[i].index]);
+        qv__buffer_puts(b, ",\"relevance_score\":");
+        write_score(b, order[i].score);
+        qv__buffer_puts(b, "}");
+    }
+    qv__buffer_puts(b, "]");
+    write_facts(job, b);
+    qv__buffer_puts(b, "}");
+}
+
+static void write_scores(const qv__job *job, const float *scores, qv__buffer *b) {
+    const qv__rerank_request *q = job->parsed;
+    long long tokens = (long long)usage(job);
+    qv__buffer_puts(b, "{\"id\":");
+    qv__job_write_id(job, "score", b);
+    qv__buffer_printf(b, ",\"object\":\"list\",\"created\":%lld,\"model\":", (long long)time(NULL));
+    qv__write_string(b, qv__job_model(job), strlen(qv__job_model(job)));
+    qv__buffer_puts(b, ",\"data\":[");
+    for (size_t i = 0; i < q->document_count; i++) {
+        qv__buffer_printf(b, "%s{\"index\":%zu,\"object\":\"score\",\"score\":", i ? "," : "", i);
+        write_score(b, scores[i]);
+        qv__buffer_puts(b, "}");
+    }
+    qv__buffer_printf(b,
+                      "],\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld,\"completion_tokens\":0,\"prompt_"
+                      "tokens_details\":null}",
+                      tokens, tokens);
+    write_facts(job, b);
+    qv__buffer_puts(b, "}");
+}
+
+static qv_status finish(qv__job *job, bool rank, qv__response *response, qv__refusal *r) {
+    const qv__rerank_request *q = job->parsed;
+    float *scores = qv__alloc_array(q->document_count, sizeof *scores);
+    ranked *order = qv__alloc_array(q->document_count, sizeof *order);
+    qv_status status = scores && order ? QV_OK : qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
+    if (!status) status = is_reranker(job) ? pair_scores(job, scores, r) : cosine_scores(job, scores, r);
+    for (size_t i = 0; i < q->document_count && !status; i++) order[i] = (ranked){i, scores[i]};
+    if (!status && rank) qsort(order, q->document_count, sizeof *order, compare);
+    if (!status && q->tei)
+        write_tei(q, order, &response->body);
+    else if (!status && rank)
+        write_rerank(job, order, &response->body);
+    else if (!status)
+        write_scores(job, scores, &response->body);
+    qv__free(scores);
+    qv__free(order);
+    response->items = (int64_t)job->count;
+    response->tokens = qv__job_tokens(job);
+    return status;
+}
+
+static qv_status finish_rerank(qv__job *job, qv__response *response, qv__refusal *r) {
+    return finish(job, true, response, r);
+}
+static qv_status finish_score(qv__job *job, qv__response *response, qv__refusal *r) {
+    return finish(job, false, response, r);
+}
+
+static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
+    const qv__api *api = job->api;
+    qv__rerank_request *q = qv__calloc(1, sizeof *q);
+    if (!q) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the request.");
+    job->parsed = q;
+    job->drop = drop;
+    qv__rerank_limits limits = {.max_documents = api->options.max_documents,
+                                .max_model_len = api->model.max_model_len,
+                                .max_images = api->options.max_images,
+                                .max_videos = api->options.max_videos};
+    const qv__request *request = job->request;
+    qv_status status = rank ? qv__rerank_request_parse(request->body, request->body_size, &limits, q, r)
+                            : qv__score_request_parse(request->body, request->body_size, &limits, q, r);
+    if (!status) status = qv__job_check_model(job, q->model, r);
+    if (!status) status = cut_side(job, q->queries, q->query_count, q->max_tokens_per_query, "query", r);
+    if (!status) status = cut_side(job, q->documents, q->document_count, q->max_tokens_per_doc, "documents", r);
+    if (!status) status = is_reranker(job) ? prepare_pairs(job, r) : prepare_cosine(job, r);
+    if (!status) job->finish = rank ? finish_rerank : finish_score;
+    return status;
+}
+
+qv_status qv__start_rerank(qv__job *job, qv__response *response, qv__refusal *r) {
+    return start(job, true, r);
+}
+qv_status qv__start_score(qv__job *job, qv__response *response, qv__refusal *r) {
+    return start(job, false, r);
+}

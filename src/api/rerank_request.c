@@ -1,0 +1,174 @@
+#include "api/rerank_request.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void qv__rerank_request_clear(qv__rerank_request *request) {
+    qv__body_clear(&request->body);
+    qv__arena_clear(&request->arena);
+    *request = (qv__rerank_request){0};
+}
+
+typedef struct {
+    qv__rerank_request *out;
+    const qv__rerank_limits *limits;
+    qv__refusal *r;
+    qv_input common;
+} parser;
+
+static qv_status no_memory(parser *p) {
+    return qv__refuse(p->r, QV_NO_MEMORY, NULL, "No memory for the request.");
+}
+
+/* One query or document: a string, an object of content, or a list of parts. */
+static qv_status parse_one(parser *p, const json_t *value, const char *name, qv_input *input) {
+    *input = p->common;
+    qv__content c = {.arena = &p->out->arena,
+                     .r = p->r,
+                     .name = name,
+                     .max_images = p->limits->max_images,
+                     .max_videos = p->limits->max_videos};
+    if (json_is_object(value)) return qv__content_object(&c, value, input);
+    if (!json_is_string(value))
+        return qv__refuse_field(p->r, name,
+                                "%s must be a string or an object with text, image, video or content, not %s.", name,
+                                qv__json_kind(value));
+    qv_status status = qv__content_add(&c, value);
+    qv__content_end(&c, input);
+    return status;
+}
+
+/* A list of them; a single string or object is a list of one. */
+static qv_status parse_many(parser *p, const json_t *value, const char *name, qv_input **inputs, size_t *count) {
+    bool list = json_is_array(value);
+    *count = list ? json_array_size(value) : 1;
+    if ((int64_t)*count > p->limits->max_documents)
+        return qv__refuse_field(p->r, name, "%s holds %zu entries; one request takes at most %lld.", name, *count,
+                                (long long)p->limits->max_documents);
+    *inputs = qv__arena_alloc(&p->out->arena, *count + 1, sizeof **inputs);
+    if (!*inputs) return no_memory(p);
+    for (size_t i = 0; i < *count; i++) {
+        char one[64];
+        snprintf(one, sizeof one, list ? "%s[%zu]" : "%s", name, i);
+        qv_status status = parse_one(p, list ? json_array_get(value, i) : value, one, &(*inputs)[i]);
+        if (status) return status;
+    }
+    return QV_OK;
+}
+
+/* `instruction` beside the query, or in chat_template_kwargs, where an explicit one wins. */
+static qv_status parse_instruction(parser *p) {
+    const json_t *o = p->out->body.root, *kwargs = qv__field(o, "chat_template_kwargs");
+    qv_status status = qv__field_text(o, "instruction", &p->common.instruction, p->r);
+    if (status || !kwargs) return status;
+    if (!json_is_object(kwargs))
+        return qv__refuse_field(p->r, "chat_template_kwargs", "chat_template_kwargs must be an object.");
+    if (qv__field(kwargs, "chat_template") || qv__field(kwargs, "tools") || qv__field(kwargs, "tokenize"))
+        return qv__refuse_field(p->r, "chat_template_kwargs",
+                                "chat_template_kwargs must not hold chat_template, tools or tokenize.");
+    status = qv__field_text(kwargs, "instruct", &p->common.instruction, p->r);
+    return status ? status : qv__field_text(kwargs, "instruction", &p->common.instruction, p->r);
+}
+
+static qv_status parse_common(parser *p, const char *body, size_t size) {
+    qv__rerank_request *q = p->out;
+    int64_t keep = 0, limit = p->limits->max_model_len - 1;
+    bool activation = true;
+    qv_status status = qv__body_parse(body, size, &q->body, p->r);
+    const json_t *o = q->body.root;
+    if (!status) status = qv__field_text(o, "model", &q->model, p->r);
+    if (!status) status = qv__field_bool(o, "use_activation", &activation, p->r);
+    if (!status) status = qv__field_int(o, "truncate_prompt_tokens", -1, p->limits->max_model_len, &keep, p->r);
+    if (!status) status = qv__field_int(o, "max_tokens_per_query", 0, limit, &q->max_tokens_per_query, p->r);
+    if (!status) status = qv__field_int(o, "max_tokens_per_doc", 0, limit, &q->max_tokens_per_doc, p->r);
+    if (!status) status = qv__content_limits(o, &p->common, p->r);
+    if (!status) status = parse_instruction(p);
+    q->raw_scores = !activation;
+    p->common.max_length = keep > 0 ? keep : 0; /* -1: the official cut, which there always is */
+    return status;
+}
+
+/* The documents as they came, for the echo. */
+static qv_status keep_sources(parser *p, const json_t *value) {
+    qv__rerank_request *q = p->out;
+    q->sources = qv__arena_alloc(&q->arena, q->document_count + 1, sizeof *q->sources);
+    if (!q->sources) return no_memory(p);
+    for (size_t i = 0; i < q->document_count; i++)
+        q->sources[i] = json_is_array(value) ? json_array_get(value, i) : value;
+    return QV_OK;
+}
+
+static qv_status parse_query(parser *p) {
+    const json_t *query = qv__field(p->out->body.root, "query");
+    if (!query)
+        return qv__refuse_field(
+            p->r, "query", "The field query is missing: a string, or an object with text, image, video or content.");
+    p->out->query_count = 1;
+    p->out->queries = qv__arena_alloc(&p->out->arena, 1, sizeof *p->out->queries);
+    return p->out->queries ? parse_one(p, query, "query", p->out->queries) : no_memory(p);
+}
+
+static qv_status parse_tei(parser *p) {
+    const json_t *o = p->out->body.root;
+    p->out->tei = true;
+    qv_status status = qv__field_bool(o, "raw_scores", &p->out->raw_scores, p->r);
+    return status ? status : qv__field_bool(o, "return_text", &p->out->return_documents, p->r);
+}
+
+qv_status qv__rerank_request_parse(const char *body, size_t size, const qv__rerank_limits *limits,
+                                   qv__rerank_request *out, qv__refusal *r) {
+    parser p = {.out = out, .limits = limits, .r = r};
+    qv_status status = parse_common(&p, body, size);
+    if (status) return status;
+    const json_t *documents = qv__field(out->body.root, "documents"), *texts = qv__field(out->body.root, "texts");
+    const char *name = documents || !texts ? "documents" : "texts";
+    if (!documents && texts)
+        status = parse_tei(&p);
+    else {
+        out->return_documents = true; /* as vLLM, which always does */
+        status = qv__field_bool(out->body.root, "return_documents", &out->return_documents, r);
+        if (!status) status = qv__field_int(out->body.root, "top_n", 0, INT64_MAX, &out->top_n, r);
+    }
+    if (!documents) documents = texts;
+    if (!status) status = parse_query(&p);
+    if (!status && !documents)
+        status = qv__refuse_field(r, "documents", "The field documents is missing: a list of strings or objects.");
+    if (!status) status = parse_many(&p, documents, name, &out->documents, &out->document_count);
+    if (!status && out->document_count == 0)
+        status = qv__refuse_field(r, name, "%s is an empty list; there is nothing to rank.", name);
+    return status ? status : keep_sources(&p, documents);
+}
+
+/* Any of the pairs of names; the first field that is there decides. */
+static const json_t *find_side(const json_t *o, const char *const *names, const char **name) {
+    for (int i = 0; names[i]; i++) {
+        const json_t *value = qv__field(o, names[i]);
+        if (value) return *name = names[i], value;
+    }
+    return NULL;
+}
+
+qv_status qv__score_request_parse(const char *body, size_t size, const qv__rerank_limits *limits,
+                                  qv__rerank_request *out, qv__refusal *r) {
+    static const char *const first[] = {"queries", "data_1", "text_1", NULL};
+    static const char *const second[] = {"documents", "items", "data_2", "text_2", NULL};
+    parser p = {.out = out, .limits = limits, .r = r};
+    const char *left = "queries", *right = "documents";
+    qv_status status = parse_common(&p, body, size);
+    if (status) return status;
+    const json_t *queries = find_side(out->body.root, first, &left),
+                 *documents = find_side(out->body.root, second, &right);
+    if (!queries || !documents)
+        return qv__refuse_field(
+            r, queries ? right : left,
+            "Two fields are needed: queries and documents (or data_1 and data_2, text_1 and text_2).");
+    status = parse_many(&p, queries, left, &out->queries, &out->query_count);
+    if (!status) status = parse_many(&p, documents, right, &out->documents, &out->document_count);
+    if (status) return status;
+    if (!out->query_count) return qv__refuse(r, QV_INVALID_ARGUMENT, left, "At least one text element must be given");
+    if (!out->document_count)
+        return qv__refuse(r, QV_INVALID_ARGUMENT, right, "At least one text_pair element must be given");
+    if (out->query_count != 1 && out->query_count != out->document_count)
+        return qv__refuse(r, QV_INVALID_ARGUMENT, NULL, "Input lengths must be either 1:1, 1:N or N:N");
+    return QV_OK;
+}

@@ -1,0 +1,35 @@
+/* The bodies of the rerank and score routes as queries, documents and wishes. One struct for all forms:
+ *   /rerank   {"query", "documents", "top_n", …}   vLLM's, Jina's, Cohere's
+ *             {"query", "texts", "raw_scores", "return_text"}   TEI's, told by `texts`
+ *   /score    {"queries"|"data_1"|"text_1", "documents"|"items"|"data_2"|"text_2"}: 1 to 1, 1 to N, N to N */
+#ifndef QVEC_API_RERANK_REQUEST_H
+#define QVEC_API_RERANK_REQUEST_H
+
+#include "api/content.h"
+
+typedef struct {
+    int64_t max_documents, max_model_len;
+    int max_images, max_videos; /* per query or document */
+} qv__rerank_limits;
+
+typedef struct {
+    qv__body body;
+    qv__arena arena;
+    qv_input *queries, *documents; /* [query_count] (1 or document_count), [document_count] */
+    const json_t **sources;        /* [document_count]: as sent, to be echoed */
+    size_t query_count, document_count;
+    const char *model;
+    bool tei;
+    bool raw_scores; /* the logit instead of its sigmoid */
+    bool return_documents;
+    int64_t top_n;                                    /* 0: all */
+    int64_t max_tokens_per_query, max_tokens_per_doc; /* 0: no cut */
+} qv__rerank_request;
+
+/* Zero-initialise *out; clear also after a failed parse. */
+qv_status qv__rerank_request_parse(const char *body, size_t size, const qv__rerank_limits *limits,
+                                   qv__rerank_request *out, qv__refusal *r);
+qv_status qv__score_request_parse(const char *body, size_t size, const qv__rerank_limits *limits,
+                                  qv__rerank_request *out, qv__refusal *r);
+void qv__rerank_request_clear(qv__rerank_request *request);
+#endif
