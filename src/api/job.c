@@ -12,21 +12,23 @@ qv_status qv__job_reserve(qv__job *job, size_t count, qv__refusal *r) {
     return QV_OK;
 }
 
-/* vLLM's text, which clients search for. */
-static qv_status refuse_too_long(const qv__job *job, int64_t tokens, const char *name, qv__refusal *r) {
+/* vLLM's text, which clients search for, and our own behind it. */
+static qv_status refuse_too_long(const qv__job *job, int64_t tokens, const qv_error *err, const char *name,
+                                 qv__refusal *r) {
     return qv__refuse(
         r, QV_TOO_LONG, "input_tokens",
         "This model's maximum context length is %lld tokens. However, you requested 0 output tokens and your prompt "
         "contains %lld input tokens, for a total of %lld tokens. Please reduce the length of the input prompt or the "
-        "number of requested output tokens. (%s)",
-        (long long)job->api->model.max_model_len, (long long)tokens, (long long)tokens, name);
+        "number of requested output tokens. (%s: %s)",
+        (long long)job->api->model.max_model_len, (long long)tokens, (long long)tokens, name, err->message);
 }
 
 /* What becomes of the next item: counted in, or refused with its name. */
 static qv_status prepared(qv__job *job, qv_status status, const qv_error *err, const char *name, qv__refusal *r) {
     if (!status) return job->count++, QV_OK;
-    int64_t untruncated = job->facts[job->count].untruncated;
-    if (status == QV_TOO_LONG && untruncated > 0) return refuse_too_long(job, untruncated, name, r);
+    int64_t untruncated = job->facts[job->count].untruncated; /* filled in before the length is judged */
+    if (status == QV_TOO_LONG && untruncated > job->api->model.max_model_len)
+        return refuse_too_long(job, untruncated, err, name, r);
     char prefix[96];
     snprintf(prefix, sizeof prefix, "%s: ", name);
     return qv__refuse_error(r, err, name, prefix);

@@ -11,7 +11,7 @@ typedef struct {
     int http;
     const char *type; /* static */
     char param[64];   /* the field at fault; "": null */
-    char message[640];
+    char message[960];
     int retry_after; /* seconds; 0: no such header */
 } qv__refusal;
 
