@@ -66,7 +66,7 @@ struct qv__api {
 
 /* Room for `count` items; at most once per job. */
 qv_status qv__job_reserve(qv__job *job, size_t count, qv__refusal *r);
-/* Prepares an input as the next item. `name` ("input[3]") stands before the error's text when it fails. */
+/* Prepares an input (or a pair) as the next item. `name` ("input[3]") stands before the error's text when it fails. */
 qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r);
 qv_status qv__job_prepare_pair(qv__job *job, const qv_input *query, const qv_input *document, const char *name,
                                qv__refusal *r);

@@ -56,35 +56,72 @@ static qv_status cut_side(qv__job *job, qv_input *inputs, size_t count, int64_t 
     return QV_OK;
 }
 
+static bool is_undecodable(qv_status status) {
+    return status == QV_IMAGE_DECODE || status == QV_VIDEO_DECODE || status == QV_MEDIA_LIMIT ||
+           status == QV_MEDIA_SOURCE;
+}
+
+/* Notes what became of document i. A picture that cannot be decoded is that document's own error. */
+static qv_status note(qv__job *job, size_t i, qv_status status, qv__refusal *r) {
+    qv__rerank_request *q = job->parsed;
+    if (!status) return q->states[i].item = job->count - 1, QV_OK;
+    if (!is_undecodable(status)) return status;
+    qv_error *error = qv__arena_alloc(&q->arena, 1, sizeof *error);
+    if (!error) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the request.");
+    *error = (qv_error){.code = status};
+    snprintf(error->message, sizeof error->message, "%.500s", r->message);
+    q->states[i].error = error;
+    return QV_OK;
+}
+
 static qv_status prepare_pairs(qv__job *job, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
     qv_status status = qv__job_reserve(job, q->document_count, r);
     for (size_t i = 0; i < q->document_count && !status; i++) {
         char name[48];
         snprintf(name, sizeof name, "%s[%zu]", q->tei ? "texts" : "documents", i);
-        status = qv__job_prepare_pair(job, &q->queries[q->query_count == 1 ? 0 : i], &q->documents[i], name, r);
+        status = note(
+            job, i, qv__job_prepare_pair(job, &q->queries[q->query_count == 1 ? 0 : i], &q->documents[i], name, r), r);
     }
     return status;
 }
 
-/* Items: the queries, then the documents. Raw prompts as in vLLM, the official recipe when there is an instruction. */
+/* Raw prompts as in vLLM, the official recipe when there is an instruction or a picture. */
+static qv_status prepare_side(qv__job *job, const qv_input *given, bool query, const char *name, qv__refusal *r) {
+    const qv__rerank_request *q = job->parsed;
+    qv_input input = *given;
+    bool official = q->queries[0].instruction || !input.part_count;
+    for (size_t p = 0; p < input.part_count; p++) official = official || input.parts[p].kind != QV_PART_TEXT;
+    input.prompt = official ? QV_PROMPT_OFFICIAL : QV_PROMPT_RAW;
+    if (!query || !official) input.instruction = NULL;
+    return qv__job_prepare(job, &input, name, r);
+}
+
+/* Items: the queries, then the documents that can be decoded. */
 static qv_status prepare_cosine(qv__job *job, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
+    char name[48];
     qv_status status = qv__job_reserve(job, q->query_count + q->document_count, r);
-    bool official = q->queries[0].instruction != NULL;
-    for (size_t i = 0; i < q->query_count + q->document_count && !status; i++) {
-        bool query = i < q->query_count;
-        size_t k = query ? i : i - q->query_count;
-        qv_input input = query ? q->queries[k] : q->documents[k];
-        bool text = true;
-        for (size_t p = 0; p < input.part_count; p++) text = text && input.parts[p].kind == QV_PART_TEXT;
-        input.prompt = official || !text || !input.part_count ? QV_PROMPT_OFFICIAL : QV_PROMPT_RAW;
-        if (!query || input.prompt == QV_PROMPT_RAW) input.instruction = NULL;
-        char name[48];
-        snprintf(name, sizeof name, "%s[%zu]", query ? "query" : "documents", k);
-        status = qv__job_prepare(job, &input, name, r);
+    for (size_t i = 0; i < q->query_count && !status; i++) {
+        snprintf(name, sizeof name, "query[%zu]", i);
+        status = prepare_side(job, &q->queries[i], true, name, r);
+    }
+    for (size_t i = 0; i < q->document_count && !status; i++) {
+        snprintf(name, sizeof name, "documents[%zu]", i);
+        status = note(job, i, prepare_side(job, &q->documents[i], false, name, r), r);
     }
     return status;
+}
+
+/* When no document can be decoded the fault is the query's, or the request's as a whole: r holds the last reason. */
+static qv_status check_any(const qv__job *job) {
+    const qv__rerank_request *q = job->parsed;
+    qv_status last = QV_OK;
+    for (size_t i = 0; i < q->document_count; i++) {
+        if (!q->states[i].error) return QV_OK;
+        last = q->states[i].error->code;
+    }
+    return last;
 }
 
 /* ---- after: scores ---- */
@@ -92,7 +129,8 @@ static qv_status prepare_cosine(qv__job *job, qv__refusal *r) {
 static qv_status pair_scores(qv__job *job, float *scores, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
     for (size_t i = 0; i < q->document_count; i++) {
-        float logit = job->items[i]->score;
+        if (q->states[i].error) continue;
+        float logit = job->items[q->states[i].item]->score;
         if (!isfinite(logit))
             return qv__refuse(r, QV_NON_FINITE, NULL, "documents[%zu]: the model gave a score that is not finite.", i);
         scores[i] = q->raw_scores ? logit : (float)(1 / (1 + exp(-(double)logit)));
@@ -113,7 +151,8 @@ static qv_status cosine_scores(qv__job *job, float *scores, qv__refusal *r) {
     qv_status status = query ? QV_OK : qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
     for (size_t i = 0; i < q->document_count && !status; i++) {
         if (i == 0 || q->query_count > 1) status = vector_of(job, i, query, r);
-        if (!status) status = vector_of(job, q->query_count + i, document, r);
+        if (status || q->states[i].error) continue;
+        status = vector_of(job, q->states[i].item, document, r);
         double sum = 0;
         for (size_t k = 0; k < size && !status; k++) sum += (double)query[k] * (double)document[k];
         scores[i] = (float)sum;
@@ -132,7 +171,8 @@ static int64_t usage(const qv__job *job) {
     if (is_reranker(job)) return qv__job_tokens(job);
     int64_t tokens = 0;
     for (size_t i = 0; i < q->document_count; i++)
-        tokens += job->facts[q->query_count == 1 ? 0 : i].tokens + 1 + job->facts[q->query_count + i].tokens;
+        if (!q->states[i].error)
+            tokens += job->facts[q->query_count == 1 ? 0 : i].tokens + 1 + job->facts[q->states[i].item].tokens;
     return tokens;
 }
 
@@ -141,11 +181,13 @@ static int64_t usage(const qv__job *job) {
 typedef struct {
     size_t index;
     float score;
+    bool failed;
 } ranked;
 
-/* Best first; equal scores in the order of the request. */
+/* Best first; equal scores in the order of the request; documents without a score last. */
 static int compare(const void *a, const void *b) {
     const ranked *x = a, *y = b;
+    if (x->failed != y->failed) return x->failed ? 1 : -1;
     if (x->score != y->score) return x->score > y->score ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
 }
@@ -180,13 +222,22 @@ static void write_document(qv__buffer *b, const json_t *source) {
     qv__buffer_puts(b, "}");
 }
 
+static void write_error(const qv__rerank_request *q, size_t document, qv__buffer *b) {
+    const qv_error *error = q->states[document].error;
+    if (!error) return;
+    qv__buffer_printf(b, ",\"error\":{\"code\":\"%s\",\"message\":", qv_status_name(error->code));
+    qv__write_string(b, error->message, strlen(error->message));
+    qv__buffer_puts(b, "}");
+}
+
 /* Which pairs were cut, for the reader who wonders about a score. */
 static void write_facts(const qv__job *job, qv__buffer *b) {
     bool first = true;
     qv__buffer_printf(b, ",\"qvec\":{\"score\":\"%s\",\"truncated\":[", is_reranker(job) ? "reranker" : "cosine");
-    for (size_t i = 0; is_reranker(job) && i < job->count; i++) {
-        const qv__prepared *f = &job->facts[i];
-        if (f->untruncated <= f->tokens) continue;
+    const qv__rerank_request *q = job->parsed;
+    for (size_t i = 0; i < q->document_count; i++) {
+        const qv__prepared *f = &job->facts[q->states[i].item];
+        if (q->states[i].error || f->untruncated <= f->tokens) continue;
         qv__buffer_printf(b, "%s{\"index\":%zu,\"tokens\":%lld,\"untruncated\":%lld}", first ? "" : ",", i,
                           (long long)f->tokens, (long long)f->untruncated);
         first = false;
@@ -202,6 +253,7 @@ static void write_tei(const qv__rerank_request *q, const ranked *order, qv__buff
             qv__buffer_puts(b, ",\"text\":");
             write_json(b, q->sources[order[i].index]);
         }
+        write_error(q, order[i].index, b);
         qv__buffer_puts(b, "}");
     }
     qv__buffer_puts(b, "]");
@@ -221,6 +273,7 @@ static void write_rerank(const qv__job *job, const ranked *order, qv__buffer *b)
         if (q->return_documents) write_document(b, q->sources[order[i].index]);
         qv__buffer_puts(b, ",\"relevance_score\":");
         write_score(b, order[i].score);
+        write_error(q, order[i].index, b);
         qv__buffer_puts(b, "}");
     }
     qv__buffer_puts(b, "]");
@@ -239,6 +292,7 @@ static void write_scores(const qv__job *job, const float *scores, qv__buffer *b)
     for (size_t i = 0; i < q->document_count; i++) {
         qv__buffer_printf(b, "%s{\"index\":%zu,\"object\":\"score\",\"score\":", i ? "," : "", i);
         write_score(b, scores[i]);
+        write_error(q, i, b);
         qv__buffer_puts(b, "}");
     }
     qv__buffer_printf(b,
@@ -251,11 +305,11 @@ static void write_scores(const qv__job *job, const float *scores, qv__buffer *b)
 
 static qv_status finish(qv__job *job, bool rank, qv__response *response, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
-    float *scores = qv__alloc_array(q->document_count, sizeof *scores);
+    float *scores = qv__calloc(q->document_count, sizeof *scores); /* 0 for a document with an error */
     ranked *order = qv__alloc_array(q->document_count, sizeof *order);
     qv_status status = scores && order ? QV_OK : qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
     if (!status) status = is_reranker(job) ? pair_scores(job, scores, r) : cosine_scores(job, scores, r);
-    for (size_t i = 0; i < q->document_count && !status; i++) order[i] = (ranked){i, scores[i]};
+    for (size_t i = 0; i < q->document_count && !status; i++) order[i] = (ranked){i, scores[i], q->states[i].error};
     if (!status && rank) qsort(order, q->document_count, sizeof *order, compare);
     if (!status && q->tei)
         write_tei(q, order, &response->body);
@@ -294,6 +348,7 @@ static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
     if (!status) status = cut_side(job, q->queries, q->query_count, q->max_tokens_per_query, "query", r);
     if (!status) status = cut_side(job, q->documents, q->document_count, q->max_tokens_per_doc, "documents", r);
     if (!status) status = is_reranker(job) ? prepare_pairs(job, r) : prepare_cosine(job, r);
+    if (!status) status = check_any(job);
     if (!status) job->finish = rank ? finish_rerank : finish_score;
     return status;
 }

@@ -88,11 +88,13 @@ static qv_status parse_common(parser *p, const char *body, size_t size) {
     return status;
 }
 
-/* The documents as they came, for the echo. */
+/* The documents as they came, for the echo, and room for what becomes of them. */
 static qv_status keep_sources(parser *p, const json_t *value) {
     qv__rerank_request *q = p->out;
     q->sources = qv__arena_alloc(&q->arena, q->document_count + 1, sizeof *q->sources);
-    if (!q->sources) return no_memory(p);
+    q->states = qv__arena_alloc(&q->arena, q->document_count + 1, sizeof *q->states);
+    if (!q->sources || !q->states) return no_memory(p);
+    memset(q->states, 0, (q->document_count + 1) * sizeof *q->states);
     for (size_t i = 0; i < q->document_count; i++)
         q->sources[i] = json_is_array(value) ? json_array_get(value, i) : value;
     return QV_OK;
@@ -170,5 +172,5 @@ qv_status qv__score_request_parse(const char *body, size_t size, const qv__reran
         return qv__refuse(r, QV_INVALID_ARGUMENT, right, "At least one text_pair element must be given");
     if (out->query_count != 1 && out->query_count != out->document_count)
         return qv__refuse(r, QV_INVALID_ARGUMENT, NULL, "Input lengths must be either 1:1, 1:N or N:N");
-    return QV_OK;
+    return keep_sources(&p, documents);
 }

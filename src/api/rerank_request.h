@@ -18,6 +18,10 @@ typedef struct {
     qv_input *queries, *documents; /* [query_count] (1 or document_count), [document_count] */
     const json_t **sources;        /* [document_count]: as sent, to be echoed */
     size_t query_count, document_count;
+    struct qv__document_state {
+        size_t item;           /* of the job */
+        const qv_error *error; /* a document that cannot be decoded is told so; the others are scored */
+    } * states;                /* [document_count] */
     const char *model;
     bool tei;
     bool raw_scores; /* the logit instead of its sigmoid */

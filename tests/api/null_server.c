@@ -115,7 +115,7 @@ void qv_model_get_facts(const qv_model *model, qv_model_facts *facts) {
 /* Texts: their bytes; token ids: their number; a picture: 10; and an end token behind raw texts. */
 static int64_t count_tokens(const qv_input *input) {
     int64_t tokens = 0;
-    bool text = true;
+    bool text = true; /* and no picture */
     for (size_t i = 0; i < input->part_count; i++) {
         const qv_part *part = &input->parts[i];
         bool counts = part->kind == QV_PART_TEXT || part->kind == QV_PART_TOKENS;
@@ -125,9 +125,19 @@ static int64_t count_tokens(const qv_input *input) {
     return tokens + (text && !input->no_special_tokens);
 }
 
+/* A picture of the three bytes "bad" cannot be decoded. */
+static bool is_bad(const qv_input *input) {
+    for (size_t i = 0; i < input->part_count; i++)
+        if (input->parts[i].kind == QV_PART_IMAGE && input->parts[i].size == 3 &&
+            memcmp(input->parts[i].data, "bad", 3) == 0)
+            return true;
+    return false;
+}
+
 qv_status qv__session_prepare(const qv_model *model, const qv_input *input, const char *relative_to, qv__item **out,
                               qv__prepared *facts, qv_error *err) {
     int64_t tokens = count_tokens(input);
+    if (is_bad(input)) return qv__fail(err, QV_IMAGE_DECODE, "no known picture format");
     *facts = (qv__prepared){
         .prompt = input->prompt, .untruncated = tokens, .dimensions = input->dimensions ? input->dimensions : o.size};
     if (input->max_length && tokens > input->max_length) tokens = input->max_length;
@@ -143,6 +153,7 @@ qv_status qv__session_prepare(const qv_model *model, const qv_input *input, cons
 
 qv_status qv__session_prepare_pair(const qv_model *model, const qv_input *query, const qv_input *document,
                                    const char *relative_to, qv__item **out, qv__prepared *facts, qv_error *err) {
+    if (is_bad(query) || is_bad(document)) return qv__fail(err, QV_IMAGE_DECODE, "no known picture format");
     qv_input both = {.part_count = 0, .no_special_tokens = true};
     int64_t tokens = count_tokens(query) + count_tokens(document);
     const qv_part text = {.kind = QV_PART_TEXT, .size = (size_t)tokens};

@@ -78,6 +78,25 @@ def test_pictures_on_both_sides(rerank):
     assert by_index[3] == {"text": "text", "multi_modal": None}
 
 
+@pytest.mark.parametrize("kind", ["rerank", "null"])
+def test_a_broken_picture_is_its_own_document_s_error(request, kind):
+    server = request.getfixturevalue(kind)
+    bad = {"image": "YmFk"}
+    status, answer = server.post("/rerank", {"query": "q", "documents": ["a", bad, "cc"]})
+    assert status == 200, answer
+    last = answer["results"][-1]
+    assert last["index"] == 1 and last["relevance_score"] == 0
+    assert last["error"] == {"code": "image_decode", "message": "documents[1]: no known picture format"}
+    assert all("error" not in r for r in answer["results"][:2])
+    good = {r["index"]: r["relevance_score"] for r in server.post("/rerank", {"query": "q", "documents": ["a", "b", "cc"]})[1]["results"]}
+    assert {r["index"]: r["relevance_score"] for r in answer["results"][:2]} == {i: good[i] for i in (0, 2)}
+    data = server.post("/score", {"queries": "q", "documents": ["a", bad]})[1]["data"]
+    assert "error" not in data[0] and data[1]["error"]["code"] == "image_decode"
+    for query, documents in (("q", [bad]), (bad, ["a", "b"])):
+        status, answer = server.post("/rerank", {"query": query, "documents": documents})
+        assert status == 422 and answer["error"]["type"] == "UnprocessableEntityError"
+
+
 def test_tei(rerank):
     _, answer = rerank.post("/rerank", {"query": "q", "texts": DOCUMENTS})
     assert [r["index"] for r in answer] == ORDER and list(answer[0]) == ["index", "score"]

@@ -79,7 +79,7 @@ TEST(base64_in_pieces_is_base64_of_the_whole) {
             uint8_t *back = check_guarded(qv__base64_decoded_max(text.size), true);
             size_t got;
             CHECK(qv__base64_decode(text.data + 1, text.size - 2, back, &got, NULL));
-            CHECK(got == bytes.size && memcmp(back, bytes.data, got) == 0);
+            CHECK(got == bytes.size && (got == 0 || memcmp(back, bytes.data, got) == 0));
             qv__buffer_clear(&bytes);
             qv__buffer_clear(&text);
         }
