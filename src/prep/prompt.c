@@ -12,8 +12,8 @@
 
 #define EMBED_INSTRUCTION "Represent the user's input."
 #define RERANK_INSTRUCTION "Given a search query, retrieve relevant candidates that answer the query."
-#define RERANK_SYSTEM                                                                                              \
-    "Judge whether the Document meets the requirements based on the Query and the Instruct provided. Note that the " \
+#define RERANK_SYSTEM                                                                                                  \
+    "Judge whether the Document meets the requirements based on the Query and the Instruct provided. Note that the "   \
     "answer can only be \"yes\" or \"no\"."
 
 enum { EMBED_LENGTH = 8192, RERANK_LENGTH = 10240, RERANK_TAIL = 5 };
@@ -30,7 +30,9 @@ typedef struct {
     qv_error *err;
 } builder;
 
-static qv_status no_memory(const builder *b) { return qv__fail(b->err, QV_NO_MEMORY, "out of memory for the prompt"); }
+static qv_status no_memory(const builder *b) {
+    return qv__fail(b->err, QV_NO_MEMORY, "out of memory for the prompt");
+}
 
 static void begin(builder *b, const qv__prompt_options *options) {
     b->options = options;
@@ -53,7 +55,8 @@ static int64_t tokens_of(const builder *b, const qv__vision_run *run) {
 static qv_status put_token(builder *b, int32_t id) {
     size_t size;
     const char *name = qv__tokenizer_bytes(b->t, id, &size);
-    if (!name) return qv__fail(b->err, QV_BAD_CHECKPOINT, "the vision token %d of config.json is not in the tokenizer", id);
+    if (!name)
+        return qv__fail(b->err, QV_BAD_CHECKPOINT, "the vision token %d of config.json is not in the tokenizer", id);
     qv__buffer_append(&b->text, name, size);
     return QV_OK;
 }
@@ -70,8 +73,7 @@ static void put_seconds(builder *b, double seconds) {
 }
 
 static qv_status put_visual(builder *b, const qv__visual *v) {
-    if (!b->config->has_vision)
-        return qv__fail(b->err, QV_UNSUPPORTED, "this model takes no pictures and no videos");
+    if (!b->config->has_vision) return qv__fail(b->err, QV_UNSUPPORTED, "this model takes no pictures and no videos");
     for (int i = 0; i < v->run_count; i++) {
         if (v->video) put_seconds(b, v->seconds[i]);
         qv_status status = put_token(b, b->config->vision_start_token);
@@ -109,14 +111,16 @@ static qv_status reserve_runs(builder *b, const qv__prompt_part *parts, size_t c
 
 typedef enum { VIDEOS, IMAGES, TEXTS, ANY } kind;
 
-static kind kind_of(const qv__prompt_part *p) { return p->text || !p->visual ? TEXTS : p->visual->video ? VIDEOS : IMAGES; }
+static kind kind_of(const qv__prompt_part *p) {
+    return p->text || !p->visual ? TEXTS : p->visual->video ? VIDEOS : IMAGES;
+}
 
 static qv_status put_kind(builder *b, const qv__prompt_part *parts, size_t count, kind wanted, const char *what) {
     for (size_t i = 0; i < count; i++) {
         if (wanted != ANY && kind_of(&parts[i]) != wanted) continue;
-        qv_status status = kind_of(&parts[i]) == TEXTS
-                               ? put_text(b, parts[i].text ? parts[i].text : "", parts[i].text ? parts[i].size : 0, what, i + 1)
-                               : put_visual(b, parts[i].visual);
+        qv_status status = kind_of(&parts[i]) == TEXTS ? put_text(b, parts[i].text ? parts[i].text : "",
+                                                                  parts[i].text ? parts[i].size : 0, what, i + 1)
+                                                       : put_visual(b, parts[i].visual);
         if (status) return status;
     }
     return QV_OK;
@@ -166,10 +170,13 @@ static qv_status put_instruction(builder *b, const char *otherwise, bool finish)
     size_t given_size = strlen(given), size = given_size;
     uint32_t last;
     size_t bad = qv__utf8_valid_prefix(given, given_size);
-    if (bad != given_size) return qv__fail(b->err, QV_INVALID_UTF8, "the instruction is not valid UTF-8 at byte %zu", bad);
+    if (bad != given_size)
+        return qv__fail(b->err, QV_INVALID_UTF8, "the instruction is not valid UTF-8 at byte %zu", bad);
     strip(&text, &size, &last);
-    if (size == 0) qv__buffer_puts(&b->text, otherwise);
-    else if (!finish) qv__buffer_append(&b->text, given, given_size);
+    if (size == 0)
+        qv__buffer_puts(&b->text, otherwise);
+    else if (!finish)
+        qv__buffer_append(&b->text, given, given_size);
     else {
         qv__buffer_append(&b->text, text, size);
         if (!is_punctuation(last)) qv__buffer_puts(&b->text, ".");
@@ -210,7 +217,8 @@ static int64_t place_runs(builder *b) {
 
 static qv_status expand(builder *b, int64_t length, int32_t **out) {
     if (length > INT32_MAX / 8)
-        return qv__fail(b->err, QV_TOO_LONG, "the prompt has %lld tokens; %d can be counted", (long long)length, INT32_MAX / 8);
+        return qv__fail(b->err, QV_TOO_LONG, "the prompt has %lld tokens; %d can be counted", (long long)length,
+                        INT32_MAX / 8);
     int32_t *ids = qv__arena_alloc(b->arena, (size_t)length, sizeof *ids);
     if (!ids) return no_memory(b);
     int32_t *to = ids;
@@ -250,10 +258,11 @@ static qv_status cut_right(builder *b, qv__sequence *s, int64_t max_length, cons
         const qv__vision_run *last = s->run_count ? &s->runs[s->run_count - 1] : NULL;
         int64_t need = last ? last->first_token + tokens_of(b, last) : 0;
         if (keep < need)
-            return qv__fail(b->err, QV_TOO_LONG,
-                            "the prompt has %lld tokens; cutting it to %lld would cut into a picture or video, which ends %lld "
-                            "tokens behind the cut",
-                            (long long)facts->untruncated, (long long)max_length, (long long)(need - keep));
+            return qv__fail(
+                b->err, QV_TOO_LONG,
+                "the prompt has %lld tokens; cutting it to %lld would cut into a picture or video, which ends %lld "
+                "tokens behind the cut",
+                (long long)facts->untruncated, (long long)max_length, (long long)(need - keep));
         s->length = (int32_t)keep;
     }
     int32_t *ids = qv__arena_alloc(b->arena, (size_t)(s->length + suffix_count), sizeof *ids);
@@ -265,7 +274,9 @@ static qv_status cut_right(builder *b, qv__sequence *s, int64_t max_length, cons
     return QV_OK;
 }
 
-static bool is_kept(const builder *b, int32_t id) { return is_pad(b, id) || qv__tokenizer_is_special(b->t, id); }
+static bool is_kept(const builder *b, int32_t id) {
+    return is_pad(b, id) || qv__tokenizer_is_special(b->t, id);
+}
 
 /* The reference counts max_length without the last 5 tokens; of the rest it keeps all special tokens (vision pads are)
  * and the first others that still fit. */
@@ -287,7 +298,8 @@ static qv_status finish(builder *b, qv__sequence *s, const qv__prompt_facts *fac
     int64_t limit = b->options->max_model_len;
     if (s->length == 0) return qv__fail(b->err, QV_INVALID_ARGUMENT, "the input has no tokens");
     if (limit && s->length > limit)
-        return qv__fail(b->err, QV_TOO_LONG, "the prompt has %d tokens, this model takes %lld", s->length, (long long)limit);
+        return qv__fail(b->err, QV_TOO_LONG, "the prompt has %d tokens, this model takes %lld", s->length,
+                        (long long)limit);
     for (int32_t i = 0; i < s->length; i++)
         if (s->ids[i] < 0 || s->ids[i] >= b->config->text.vocab)
             return qv__fail(b->err, QV_INVALID_ARGUMENT, "token %d has the id %d; ids go from 0 to %d", i, s->ids[i],
@@ -321,8 +333,8 @@ static qv_status write_embed(builder *b, const qv__prompt_part *parts, size_t co
 }
 
 qv_status qv__prompt_embed(const qv__tokenizer *t, const qv__config *config, const qv__prompt_part *parts, size_t count,
-                           const qv__prompt_options *options, qv__arena *arena, qv__sequence *out, qv__prompt_facts *facts,
-                           qv_error *err) {
+                           const qv__prompt_options *options, qv__arena *arena, qv__sequence *out,
+                           qv__prompt_facts *facts, qv_error *err) {
     *out = (qv__sequence){0};
     *facts = (qv__prompt_facts){0};
     qv_status status = check_options(options, err);
@@ -342,8 +354,8 @@ qv_status qv__prompt_embed(const qv__tokenizer *t, const qv__config *config, con
     return status;
 }
 
-static qv_status write_rerank(builder *b, const qv__prompt_part *query, size_t query_count, const qv__prompt_part *document,
-                              size_t document_count) {
+static qv_status write_rerank(builder *b, const qv__prompt_part *query, size_t query_count,
+                              const qv__prompt_part *document, size_t document_count) {
     qv__buffer_puts(&b->text, "<|im_start|>system\n" RERANK_SYSTEM "<|im_end|>\n<|im_start|>user\n<Instruct>: ");
     qv_status status = put_instruction(b, RERANK_INSTRUCTION, false);
     qv__buffer_puts(&b->text, "<Query>:");
@@ -380,8 +392,7 @@ qv_status qv__prompt_tokens(const qv__tokenizer *t, const qv__config *config, co
     *out = (qv__sequence){0};
     *facts = (qv__prompt_facts){0};
     if (options->max_length < 0) return qv__fail(err, QV_INVALID_ARGUMENT, "max_length is negative");
-    if (count > INT32_MAX / 8)
-        return qv__fail(err, QV_TOO_LONG, "%zu tokens; %d can be counted", count, INT32_MAX / 8);
+    if (count > INT32_MAX / 8) return qv__fail(err, QV_TOO_LONG, "%zu tokens; %d can be counted", count, INT32_MAX / 8);
     builder b = {.t = t, .config = config, .arena = arena, .err = err};
     begin(&b, options);
     out->ids = (int32_t *)ids;

@@ -83,8 +83,10 @@ static size_t lower(const qv__matcher *m, size_t low, size_t high, size_t depth,
         size_t middle = low + (high - low) / 2;
         const qv__added_token *t = m->tokens[middle];
         int c = depth < t->size ? (unsigned char)t->text[depth] : -1;
-        if (c < byte) low = middle + 1;
-        else high = middle;
+        if (c < byte)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }

@@ -47,14 +47,16 @@ static qv_status read_added(qv__tokenizer *t, json_t *list, qv_error *err) {
         long id = strtol(key, &end, 10);
         const json_t *content = json_object_get(o, "content");
         if (*key < '0' || *key > '9' || *end || id >= QV__VOCAB_ID_MAX || !json_is_string(content))
-            return qv__fail(err, QV_BAD_CHECKPOINT, "tokenizer_config.json: added_tokens_decoder[\"%.40s\"] is not a token",
-                            key);
-        qv__added_token token = {.id = (int32_t)id, .special = json_is_true(json_object_get(o, "special")),
+            return qv__fail(err, QV_BAD_CHECKPOINT,
+                            "tokenizer_config.json: added_tokens_decoder[\"%.40s\"] is not a token", key);
+        qv__added_token token = {.id = (int32_t)id,
+                                 .special = json_is_true(json_object_get(o, "special")),
                                  .single_word = json_is_true(json_object_get(o, "single_word")),
                                  .lstrip = json_is_true(json_object_get(o, "lstrip")),
                                  .rstrip = json_is_true(json_object_get(o, "rstrip")),
                                  .normalized = json_is_true(json_object_get(o, "normalized"))};
-        qv_status status = qv__added_push(&t->added, json_string_value(content), json_string_length(content), &token, err);
+        qv_status status =
+            qv__added_push(&t->added, json_string_value(content), json_string_length(content), &token, err);
         if (status) return status;
     }
     return QV_OK;
@@ -71,8 +73,10 @@ qv_status qv__tokenizer_read_folder(qv__tokenizer *t, const char *folder, qv_err
     json_t *config = NULL;
     qv_error absent = {0};
     status = qv__json_read(path, FILE_MAX, &config, &absent);
-    if (status == QV_NOT_FOUND) status = QV_OK; /* no added tokens */
-    else if (status && err) *err = absent;
+    if (status == QV_NOT_FOUND)
+        status = QV_OK; /* no added tokens */
+    else if (status && err)
+        *err = absent;
     if (!status && config) status = read_added(t, json_object_get(config, "added_tokens_decoder"), err);
     json_decref(config);
     qv__free(path);

@@ -23,8 +23,8 @@ struct qv__tokenizer {
 
 /* Splits of GPT-2 (ByteLevel with use_regex) and of Qwen2 (for folders without tokenizer.json). */
 #define QV__GPT2_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define QV__QWEN_PATTERN                                                                                          \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" \
+#define QV__QWEN_PATTERN                                                                                               \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"  \
     "\\s+(?!\\S)|\\s+"
 
 qv_status qv__tokenizer_add_split(qv__tokenizer *t, const char *pattern, size_t size, bool literal, qv__split_keep keep,

@@ -5,15 +5,15 @@
 
 /* Letters and numbers that were assigned after Unicode 14 (PCRE2 10.42), up to Unicode 16 (the reference). Naming
  * again what a newer PCRE2 knows does no harm. */
-#define NEW_LETTERS                                                                                              \
-    "\\x{1C89}-\\x{1C8A}\\x{A7CB}-\\x{A7CD}\\x{A7DA}-\\x{A7DC}\\x{105C0}-\\x{105F3}\\x{10D4A}-\\x{10D65}"         \
-    "\\x{10D6F}-\\x{10D85}\\x{10EC2}-\\x{10EC4}\\x{1123F}-\\x{11240}\\x{11380}-\\x{11389}\\x{1138B}\\x{1138E}"     \
-    "\\x{11390}-\\x{113B5}\\x{113B7}\\x{113D1}\\x{113D3}\\x{11BC0}-\\x{11BE0}\\x{11F02}\\x{11F04}-\\x{11F10}"      \
-    "\\x{11F12}-\\x{11F33}\\x{1342F}\\x{13441}-\\x{13446}\\x{13460}-\\x{143FA}\\x{16100}-\\x{1611D}"              \
-    "\\x{16D40}-\\x{16D6C}\\x{18CFF}\\x{1B132}\\x{1B155}\\x{1DF25}-\\x{1DF2A}\\x{1E030}-\\x{1E06D}"               \
+#define NEW_LETTERS                                                                                                    \
+    "\\x{1C89}-\\x{1C8A}\\x{A7CB}-\\x{A7CD}\\x{A7DA}-\\x{A7DC}\\x{105C0}-\\x{105F3}\\x{10D4A}-\\x{10D65}"              \
+    "\\x{10D6F}-\\x{10D85}\\x{10EC2}-\\x{10EC4}\\x{1123F}-\\x{11240}\\x{11380}-\\x{11389}\\x{1138B}\\x{1138E}"         \
+    "\\x{11390}-\\x{113B5}\\x{113B7}\\x{113D1}\\x{113D3}\\x{11BC0}-\\x{11BE0}\\x{11F02}\\x{11F04}-\\x{11F10}"          \
+    "\\x{11F12}-\\x{11F33}\\x{1342F}\\x{13441}-\\x{13446}\\x{13460}-\\x{143FA}\\x{16100}-\\x{1611D}"                   \
+    "\\x{16D40}-\\x{16D6C}\\x{18CFF}\\x{1B132}\\x{1B155}\\x{1DF25}-\\x{1DF2A}\\x{1E030}-\\x{1E06D}"                    \
     "\\x{1E4D0}-\\x{1E4EB}\\x{1E5D0}-\\x{1E5ED}\\x{1E5F0}\\x{2B739}\\x{2EBF0}-\\x{2EE5D}\\x{31350}-\\x{323AF}"
-#define NEW_NUMBERS                                                                                              \
-    "\\x{10D40}-\\x{10D49}\\x{116D0}-\\x{116E3}\\x{11BF0}-\\x{11BF9}\\x{11F50}-\\x{11F59}\\x{16130}-\\x{16139}"     \
+#define NEW_NUMBERS                                                                                                    \
+    "\\x{10D40}-\\x{10D49}\\x{116D0}-\\x{116E3}\\x{11BF0}-\\x{11BF9}\\x{11F50}-\\x{11F59}\\x{16130}-\\x{16139}"        \
     "\\x{16D70}-\\x{16D79}\\x{1CCF0}-\\x{1CCF9}\\x{1D2C0}-\\x{1D2D3}\\x{1E4F0}-\\x{1E4F9}\\x{1E5F1}-\\x{1E5FA}"
 #define SPACES "\\t-\\r\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 
@@ -30,7 +30,9 @@ static qv_status refuse(rewriter *r, const char *what) {
                     (size_t)(r->at - r->start));
 }
 
-static bool more(const rewriter *r, size_t n) { return (size_t)(r->end - r->at) >= n; }
+static bool more(const rewriter *r, size_t n) {
+    return (size_t)(r->end - r->at) >= n;
+}
 
 /* Writes a set of characters: bare inside [], in brackets of its own outside. */
 static qv_status put_set(rewriter *r, bool negated, const char *set) {
@@ -42,16 +44,18 @@ static qv_status put_set(rewriter *r, bool negated, const char *set) {
 }
 
 static qv_status property(rewriter *r, bool negated) {
-    static const char names[][3] = {"Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "Me", "Nd", "Nl", "No", "P", "Pc",
-                                    "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S", "Sm", "Sc", "Sk", "So", "Z", "Zs"};
+    static const char names[][3] = {"Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "Nd", "Nl", "No", "P", "Pc",
+                                    "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs"};
     const char *close = more(r, 4) && r->at[2] == '{' ? memchr(r->at, '}', (size_t)(r->end - r->at)) : NULL;
     if (!close) return refuse(r, "a property without {}");
     const char *name = r->at + 3;
     size_t size = (size_t)(close - name);
     if (size && *name == '^') negated = !negated, name++, size--;
     qv_status status = QV_OK;
-    if (size == 1 && *name == 'L') status = put_set(r, negated, "\\p{L}" NEW_LETTERS);
-    else if (size == 1 && *name == 'N') status = put_set(r, negated, "\\p{N}" NEW_NUMBERS);
+    if (size == 1 && *name == 'L')
+        status = put_set(r, negated, "\\p{L}" NEW_LETTERS);
+    else if (size == 1 && *name == 'N')
+        status = put_set(r, negated, "\\p{N}" NEW_NUMBERS);
     else {
         bool known = false;
         for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -68,10 +72,14 @@ static qv_status escape(rewriter *r) {
     char c = r->at[1];
     qv_status status = QV_OK;
     if (c == 'p' || c == 'P') return property(r, c == 'P');
-    if (c == 's' || c == 'S') status = put_set(r, c == 'S', SPACES);
-    else if (c && strchr("rntfdD", c)) qv__buffer_append(r->out, r->at, 2);
-    else if (c && strchr(".*+?()[]{}|^$\\/-'\"&#~ <>=!,:;@%_`", c)) qv__buffer_append(r->out, r->at, 2);
-    else return refuse(r, "this escape");
+    if (c == 's' || c == 'S')
+        status = put_set(r, c == 'S', SPACES);
+    else if (c && strchr("rntfdD", c))
+        qv__buffer_append(r->out, r->at, 2);
+    else if (c && strchr(".*+?()[]{}|^$\\/-'\"&#~ <>=!,:;@%_`", c))
+        qv__buffer_append(r->out, r->at, 2);
+    else
+        return refuse(r, "this escape");
     r->at += 2;
     return status;
 }
@@ -125,7 +133,9 @@ static qv_status one(rewriter *r) {
     case '\\': return escape(r);
     case '(': return group(r);
     case '{': return counted(r);
-    case '^': case '$': case 0: return refuse(r, "this character");
+    case '^':
+    case '$':
+    case 0: return refuse(r, "this character");
     case ')': r->depth--; break;
     case '[':
         r->in_class = true;

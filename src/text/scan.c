@@ -84,7 +84,8 @@ static qv_status unescape(qv__scan *s, const char *p, const char *end, qv__span 
             const char *name = memchr(names, p[1], sizeof names - 1);
             char bytes[4];
             size_t n = 1, used = 2;
-            if (name) bytes[0] = values[name - names];
+            if (name)
+                bytes[0] = values[name - names];
             else {
                 uint32_t code;
                 size_t digits = p[1] == 'u' ? unicode_escape(p + 2, end, &code) : 0;
@@ -109,7 +110,8 @@ qv_status qv__scan_string(qv__scan *s, qv__span *out) {
     if (escapes) {
         qv_status status = unescape(s, from, end, out);
         if (status) return status;
-    } else *out = (qv__span){from, (size_t)(end - from)};
+    } else
+        *out = (qv__span){from, (size_t)(end - from)};
     s->at = end + 1;
     return QV_OK;
 }

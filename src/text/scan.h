@@ -9,7 +9,7 @@
 
 typedef struct {
     const char *start, *at, *end;
-    const char *what;     /* names the text in errors: "tokenizer.json" */
+    const char *what; /* names the text in errors: "tokenizer.json" */
     qv_error *err;
     qv__buffer unescaped; /* holds the last string that had escapes */
 } qv__scan;

@@ -14,8 +14,12 @@ struct qv__splitter {
     qv__split_keep keep;
 };
 
-static void *allocate(size_t size, void *user) { return qv__malloc(size); }
-static void release(void *block, void *user) { qv__free(block); }
+static void *allocate(size_t size, void *user) {
+    return qv__malloc(size);
+}
+static void release(void *block, void *user) {
+    qv__free(block);
+}
 
 static qv_status compile(qv__splitter *s, const qv__buffer *pattern, qv_error *err) {
     int code;
@@ -36,7 +40,8 @@ static qv_status compile(qv__splitter *s, const qv__buffer *pattern, qv_error *e
         return qv__fail(err, QV_UNSUPPORTED, "pattern: %s", (const char *)text);
     }
     pcre2_pattern_info(s->code, PCRE2_INFO_MATCHEMPTY, &may_be_empty);
-    if (may_be_empty) return qv__fail(err, QV_UNSUPPORTED, "pattern: it can match nothing at all, which is not supported");
+    if (may_be_empty)
+        return qv__fail(err, QV_UNSUPPORTED, "pattern: it can match nothing at all, which is not supported");
     pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE); /* without it the interpreter runs */
     return QV_OK;
 }

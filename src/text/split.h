@@ -1,7 +1,7 @@
 /* The split pattern of tokenizer.json on PCRE2.
  *
- * The reference runs these patterns on Oniguruma with newer Unicode tables. The pattern is therefore read here, and only
- * constructs that mean the same in both engines are let through; \s, \p{L} and \p{N} are written out as what the
+ * The reference runs these patterns on Oniguruma with newer Unicode tables. The pattern is therefore read here, and
+ * only constructs that mean the same in both engines are let through; \s, \p{L} and \p{N} are written out as what the
  * reference's tables say (PCRE2 counts U+180E as space, and 10.42 knows Unicode 14 only). */
 #ifndef QVEC_TEXT_SPLIT_H
 #define QVEC_TEXT_SPLIT_H
@@ -14,7 +14,8 @@ qv_status qv__pattern_rewrite(const char *pattern, size_t size, bool literal, qv
 
 typedef struct qv__splitter qv__splitter;
 
-/* Which pieces are kept: all (behaviour "Isolated"), or those that match / do not match ("Removed", inverted or not). */
+/* Which pieces are kept: all (behaviour "Isolated"), or those that match / do not match ("Removed", inverted or not).
+ */
 typedef enum { QV__KEEP_ALL, QV__KEEP_MATCHES, QV__KEEP_GAPS } qv__split_keep;
 
 qv_status qv__splitter_open(const char *pattern, size_t size, bool literal, qv__split_keep keep, qv__splitter **out,

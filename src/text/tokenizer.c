@@ -31,7 +31,8 @@ static qv_status normalize_added(qv__tokenizer *t, qv_error *err) {
         size_t size;
         if (!a->normalized) continue;
         char *copy = qv__nfc(a->text, a->size, &buffer, &text, &size) ? qv__strndup(text, size) : NULL;
-        if (!copy) status = qv__fail(err, QV_NO_MEMORY, "out of memory for the added tokens");
+        if (!copy)
+            status = qv__fail(err, QV_NO_MEMORY, "out of memory for the added tokens");
         else {
             qv__free(a->text);
             a->text = copy;
@@ -195,14 +196,16 @@ static qv_status cut(encoder *e, const qv__matcher *m, const char *text, size_t 
     return status;
 }
 
-static qv_status encode_between(encoder *e, const char *text, size_t size) { return encode_piece(e, text, size); }
+static qv_status encode_between(encoder *e, const char *text, size_t size) {
+    return encode_piece(e, text, size);
+}
 
 static qv_status encode_normalized(encoder *e, const char *text, size_t size) {
     return cut(e, &e->t->normalized, text, size, encode_between);
 }
 
-qv_status qv__tokenizer_encode(const qv__tokenizer *t, const char *text, size_t size, bool post_process,
-                               size_t limit, qv__ids *out, qv_error *err) {
+qv_status qv__tokenizer_encode(const qv__tokenizer *t, const char *text, size_t size, bool post_process, size_t limit,
+                               qv__ids *out, qv_error *err) {
     size_t bad = qv__utf8_valid_prefix(text, size), suffix = post_process ? t->suffix_count : 0;
     if (bad != size) return qv__fail(err, QV_INVALID_UTF8, "the text is not valid UTF-8 at byte %zu", bad);
     if (limit && limit < suffix) return qv__fail(err, QV_TOO_LARGE, "the text makes more than %zu tokens", limit);
@@ -231,7 +234,9 @@ bool qv__tokenizer_is_special(const qv__tokenizer *t, int32_t id) {
     return a && a->special;
 }
 
-int32_t qv__tokenizer_size(const qv__tokenizer *t) { return t->size; }
+int32_t qv__tokenizer_size(const qv__tokenizer *t) {
+    return t->size;
+}
 
 const char *qv__tokenizer_bytes(const qv__tokenizer *t, int32_t id, size_t *size) {
     const qv__added_token *a = qv__added_by_id(&t->added, id);

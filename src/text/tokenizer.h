@@ -26,15 +26,15 @@ qv_status qv__ids_push(qv__ids *ids, int32_t id, qv_error *err);
  * post_process: apply the file's post-processor (append <|endoftext|> in the Embedding checkpoints).
  * limit: stop with QV_TOO_LARGE when more ids than this would be made (0: none).
  * Errors: QV_INVALID_UTF8 (with the byte offset), QV_NO_MEMORY, QV_TOO_LARGE. */
-qv_status qv__tokenizer_encode(const qv__tokenizer *t, const char *text, size_t size, bool post_process,
-                               size_t limit, qv__ids *out, qv_error *err);
+qv_status qv__tokenizer_encode(const qv__tokenizer *t, const char *text, size_t size, bool post_process, size_t limit,
+                               qv__ids *out, qv_error *err);
 
 /* Number of ids the post-processor adds behind a single sequence, and those ids (never NULL). */
 size_t qv__tokenizer_suffix(const qv__tokenizer *t, const int32_t **ids);
 
-int32_t qv__tokenizer_id(const qv__tokenizer *t, const char *token);  /* vocabulary or added token; -1: absent */
-bool qv__tokenizer_is_special(const qv__tokenizer *t, int32_t id);    /* added token with "special": true */
-int32_t qv__tokenizer_size(const qv__tokenizer *t);                   /* highest id + 1 */
+int32_t qv__tokenizer_id(const qv__tokenizer *t, const char *token); /* vocabulary or added token; -1: absent */
+bool qv__tokenizer_is_special(const qv__tokenizer *t, int32_t id);   /* added token with "special": true */
+int32_t qv__tokenizer_size(const qv__tokenizer *t);                  /* highest id + 1 */
 
 /* Bytes of one id (byte-level form undone; an added token's own text); NULL for an unknown id. */
 const char *qv__tokenizer_bytes(const qv__tokenizer *t, int32_t id, size_t *size);

@@ -16,9 +16,10 @@ static const struct {
     const char *name;
     size_t offset;
 } top_keys[] = {
-#define KEY(name) {#name, offsetof(sections, name)}
+#define KEY(name)                                                                                                      \
+    { #name, offsetof(sections, name) }
     KEY(added_tokens), KEY(normalizer), KEY(pre_tokenizer), KEY(post_processor), KEY(model),
-    KEY(truncation), KEY(padding), KEY(decoder), KEY(version),
+    KEY(truncation),   KEY(padding),    KEY(decoder),       KEY(version),
 };
 
 static qv_status take(qv__scan *s, qv__span *slot, qv__span value, const char *name) {
@@ -36,9 +37,11 @@ static qv_status find_sections(qv__scan *s, sections *out) {
         qv__span *slot = NULL;
         const char *name = "";
         for (size_t i = 0; i < sizeof top_keys / sizeof *top_keys; i++)
-            if (qv__span_is(key, top_keys[i].name)) slot = (qv__span *)((char *)out + top_keys[i].offset), name = top_keys[i].name;
+            if (qv__span_is(key, top_keys[i].name))
+                slot = (qv__span *)((char *)out + top_keys[i].offset), name = top_keys[i].name;
         if (!slot)
-            return qv__fail(s->err, QV_UNSUPPORTED, "unknown field \"%.*s\"", (int)(key.size < 100 ? key.size : 100), key.data);
+            return qv__fail(s->err, QV_UNSUPPORTED, "unknown field \"%.*s\"", (int)(key.size < 100 ? key.size : 100),
+                            key.data);
         if (!(status = qv__scan_skip(s, &value))) status = take(s, slot, value, name);
     }
     if (!status && qv__scan_peek(s) != 0) status = qv__scan_fail(s, "the end");
@@ -80,7 +83,8 @@ static qv_status model_option(qv__tokenizer *t, qv__span key, qv__span value, qv
     if (strcmp(name, "type") == 0) {
         if (!json_is_string(v) || strcmp(json_string_value(v), "BPE"))
             status = qv__fail(err, QV_UNSUPPORTED, "model.type is not \"BPE\"");
-    } else if (strcmp(name, "ignore_merges") == 0) t->ignore_merges = json_is_true(v);
+    } else if (strcmp(name, "ignore_merges") == 0)
+        t->ignore_merges = json_is_true(v);
     else if (strcmp(name, "fuse_unk") && !is_off(v)) /* fuse_unk says nothing without an unknown token */
         status = qv__fail(err, QV_UNSUPPORTED, "model.%s is set, which is not supported", name);
     json_decref(v);
@@ -96,9 +100,12 @@ static qv_status read_model(qv__tokenizer *t, sections *sec, qv_error *err) {
         if ((status = qv__scan_key(&s, &key))) break;
         bool vocab = qv__span_is(key, "vocab"), merges = qv__span_is(key, "merges");
         if ((status = qv__scan_skip(&s, &value))) break;
-        if (vocab) status = take(&s, &sec->vocab, value, "model.vocab");
-        else if (merges) status = take(&s, &sec->merges, value, "model.merges");
-        else status = model_option(t, key, value, err);
+        if (vocab)
+            status = take(&s, &sec->vocab, value, "model.vocab");
+        else if (merges)
+            status = take(&s, &sec->merges, value, "model.merges");
+        else
+            status = model_option(t, key, value, err);
     }
     qv__buffer_clear(&s.unescaped);
     if (status) return status;
@@ -127,16 +134,21 @@ static qv_status read_added(qv__tokenizer *t, const json_t *list, qv_error *err)
     if (list && !json_is_null(list) && !json_is_array(list))
         return qv__fail(err, QV_BAD_CHECKPOINT, "added_tokens is not a list");
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *o = json_array_get(list, i), *id = json_object_get(o, "id"), *content = json_object_get(o, "content");
+        const json_t *o = json_array_get(list, i), *id = json_object_get(o, "id"),
+                     *content = json_object_get(o, "content");
         if (!json_is_integer(id) || !json_is_string(content) || json_integer_value(id) < 0 ||
             json_integer_value(id) >= QV__VOCAB_ID_MAX)
             return qv__fail(err, QV_BAD_CHECKPOINT, "added_tokens[%zu] lacks a content or an id from 0 to %d", i,
                             QV__VOCAB_ID_MAX - 1);
         bool special = flag(o, "special", false);
-        qv__added_token token = {.id = (int32_t)json_integer_value(id), .special = special,
-                                 .single_word = flag(o, "single_word", false), .lstrip = flag(o, "lstrip", false),
-                                 .rstrip = flag(o, "rstrip", false), .normalized = flag(o, "normalized", !special)};
-        qv_status status = qv__added_push(&t->added, json_string_value(content), json_string_length(content), &token, err);
+        qv__added_token token = {.id = (int32_t)json_integer_value(id),
+                                 .special = special,
+                                 .single_word = flag(o, "single_word", false),
+                                 .lstrip = flag(o, "lstrip", false),
+                                 .rstrip = flag(o, "rstrip", false),
+                                 .normalized = flag(o, "normalized", !special)};
+        qv_status status =
+            qv__added_push(&t->added, json_string_value(content), json_string_length(content), &token, err);
         if (status) return status;
     }
     return QV_OK;
@@ -166,7 +178,8 @@ static qv_status read_split(qv__tokenizer *t, const json_t *o, qv_error *err) {
     if (!json_is_string(text) || !behavior)
         return qv__fail(err, QV_BAD_CHECKPOINT, "pre_tokenizer: a Split without a pattern or behavior");
     qv__split_keep keep = QV__KEEP_ALL;
-    if (strcmp(behavior, "Removed") == 0) keep = invert ? QV__KEEP_MATCHES : QV__KEEP_GAPS;
+    if (strcmp(behavior, "Removed") == 0)
+        keep = invert ? QV__KEEP_MATCHES : QV__KEEP_GAPS;
     else if (strcmp(behavior, "Isolated"))
         return qv__fail(err, QV_UNSUPPORTED, "pre_tokenizer: the Split behavior \"%.60s\" is not supported", behavior);
     qv_status status = qv__tokenizer_add_split(t, json_string_value(text), json_string_length(text), !regex, keep, err);
@@ -188,8 +201,10 @@ static qv_status read_pre_tokenizer(qv__tokenizer *t, const json_t *o, qv_error 
         const json_t *step = sequence ? json_array_get(list, i) : o;
         qv_status status;
         if (bytes) return qv__fail(err, QV_UNSUPPORTED, "pre_tokenizer: steps behind ByteLevel are not supported");
-        if (strcmp(type_of(step), "Split") == 0) status = read_split(t, step, err);
-        else if ((bytes = strcmp(type_of(step), "ByteLevel") == 0)) status = read_byte_level(t, step, err);
+        if (strcmp(type_of(step), "Split") == 0)
+            status = read_split(t, step, err);
+        else if ((bytes = strcmp(type_of(step), "ByteLevel") == 0))
+            status = read_byte_level(t, step, err);
         else
             status = qv__fail(err, QV_UNSUPPORTED, "pre_tokenizer \"%.60s\" is not supported (Split, ByteLevel are)",
                               type_of(step));

@@ -16,8 +16,8 @@
 /* Characters that can be passed over: they neither change nor combine with what is in front of them. */
 static bool is_inert(uint32_t c) {
     if (c < 0x300) return true;
-    if (c >= 0x3400 && c < 0xA000) return true;   /* CJK ideographs, hexagrams */
-    if (c >= 0xAC00 && c < 0xD7A4) return true;   /* Hangul syllables */
+    if (c >= 0x3400 && c < 0xA000) return true; /* CJK ideographs, hexagrams */
+    if (c >= 0xAC00 && c < 0xD7A4) return true; /* Hangul syllables */
     return (c >= 0x3041 && c < 0x3097) || (c >= 0x30A1 && c < 0x30FB) || (c >= 0xFF01 && c < 0xFF60) ||
            (c >= 0x400 && c < 0x483) || (c >= 0x5D0 && c < 0x5EB) || (c >= 0x620 && c < 0x64B) ||
            (c >= 0x2010 && c < 0x2028) || (c >= 0x3001 && c < 0x3021);
@@ -26,23 +26,27 @@ static bool is_inert(uint32_t c) {
 static bool is_opaque(uint32_t c) {
     static const uint32_t ranges[][2] = {
         {0x7FD, 0x7FD},     {0x897, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
-        {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x11A7, 0x11A7},   {0x1715, 0x1715},   {0x1ABF, 0x1AFF},   {0x1DF6, 0x1DFA},
-        {0xA82C, 0xA82C},   {0x10570, 0x105FF}, {0x10D00, 0x10D8F}, {0x10E80, 0x10FDF}, {0x11070, 0x11070},
-        {0x1133B, 0x1133B}, {0x11380, 0x113FF}, {0x1145E, 0x1145E}, {0x11800, 0x1184F}, {0x11900, 0x1195F},
-        {0x119A0, 0x11AAF}, {0x11D00, 0x11DFF}, {0x11F00, 0x11F5F}, {0x16100, 0x1613F}, {0x16D40, 0x16D7F},
-        {0x16FF0, 0x16FF1}, {0x1E030, 0x1E08F}, {0x1E100, 0x1E14F}, {0x1E290, 0x1E2FF}, {0x1E4D0, 0x1E5FF},
-        {0x1E6C0, 0x1E6FF},
+        {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x11A7, 0x11A7},   {0x1715, 0x1715},   {0x1ABF, 0x1AFF},
+        {0x1DF6, 0x1DFA},   {0xA82C, 0xA82C},   {0x10570, 0x105FF}, {0x10D00, 0x10D8F}, {0x10E80, 0x10FDF},
+        {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x11380, 0x113FF}, {0x1145E, 0x1145E}, {0x11800, 0x1184F},
+        {0x11900, 0x1195F}, {0x119A0, 0x11AAF}, {0x11D00, 0x11DFF}, {0x11F00, 0x11F5F}, {0x16100, 0x1613F},
+        {0x16D40, 0x16D7F}, {0x16FF0, 0x16FF1}, {0x1E030, 0x1E08F}, {0x1E100, 0x1E14F}, {0x1E290, 0x1E2FF},
+        {0x1E4D0, 0x1E5FF}, {0x1E6C0, 0x1E6FF},
     };
     size_t low = 0, high = sizeof ranges / sizeof *ranges;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (c > ranges[middle][1]) low = middle + 1;
-        else high = middle;
+        if (c > ranges[middle][1])
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < sizeof ranges / sizeof *ranges && c >= ranges[low][0];
 }
 
-static int class_of(int32_t c) { return utf8proc_get_property(c)->combining_class; }
+static int class_of(int32_t c) {
+    return utf8proc_get_property(c)->combining_class;
+}
 
 /* Sorts marks [0, n) by combining class, stably; scratch[n]. */
 static void sort_marks(int32_t *marks, size_t n, int32_t *scratch) {
@@ -83,11 +87,14 @@ static bool append_stretch(qv__buffer *buffer, const char *text, size_t size) {
         int boundary = 0;
         utf8proc_ssize_t made = utf8proc_decompose_char(c, codes + n, (utf8proc_ssize_t)(room - n),
                                                         UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &boundary);
-        if (made > 0 && (size_t)made <= room - n) n += (size_t)made;
-        else codes[n++] = c;
+        if (made > 0 && (size_t)made <= room - n)
+            n += (size_t)made;
+        else
+            codes[n++] = c;
     }
     order_marks(codes, n, scratch);
-    utf8proc_ssize_t composed = utf8proc_normalize_utf32(codes, (utf8proc_ssize_t)n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    utf8proc_ssize_t composed =
+        utf8proc_normalize_utf32(codes, (utf8proc_ssize_t)n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     for (utf8proc_ssize_t i = 0; i < composed; i++) {
         utf8proc_uint8_t bytes[4];
         qv__buffer_append(buffer, bytes, (size_t)utf8proc_encode_char(codes[i], bytes));

@@ -113,7 +113,7 @@ static qv_status add_token(qv__vocab *v, qv__scan *s, qv__span name, int64_t id,
                         (long long)id, *count);
     if (name.size > TOKEN_MAX || qv__utf8_valid_prefix(name.data, name.size) != name.size)
         return qv__scan_fail(s, "a token of valid UTF-8, at most 64 KiB");
-    if (!qv__buffer_reserve(&v->pool, name.size) || v->pool.size > UINT32_MAX / 2 ||
+    if (!qv__buffer_reserve(&v->pool, name.size + 1) || v->pool.size > UINT32_MAX / 2 ||
         !grow_tokens(v, (int32_t)id + 1) || !grow_slots(v, *count + 1))
         return qv__fail(s->err, QV_NO_MEMORY, "%s: out of memory for the vocabulary", s->what);
     char *bytes = v->pool.data + v->pool.size;
@@ -175,7 +175,8 @@ static bool make_merge_table(qv__vocab *v, size_t count) {
 }
 
 /* Adds one merge. Ids of merges mostly follow each other, so the one behind the last is tried before the table. */
-static qv_status add_merge(qv__vocab *v, qv__span left, qv__span right, const char *what, int32_t *last, qv_error *err) {
+static qv_status add_merge(qv__vocab *v, qv__span left, qv__span right, const char *what, int32_t *last,
+                           qv_error *err) {
     char joined[2 * 1024];
     size_t sizes[2];
     if (left.size == 0 || right.size == 0 || left.size > 1024 || right.size > 1024 ||
@@ -261,7 +262,8 @@ qv_status qv__vocab_read_merges_text(qv__vocab *v, const char *text, size_t size
         if (line.size && line.data[line.size - 1] == '\r') line.size--;
         if (line.size == 0 || (line.size >= 8 && memcmp(line.data, "#version", 8) == 0)) continue;
         if (!split_pair(line, &left, &right))
-            return qv__fail(err, QV_BAD_CHECKPOINT, "%s: line behind merge %zu is not two tokens", what, v->merge_count);
+            return qv__fail(err, QV_BAD_CHECKPOINT, "%s: line behind merge %zu is not two tokens", what,
+                            v->merge_count);
         qv_status status = add_merge(v, left, right, what, &last, err);
         if (status) return status;
     }

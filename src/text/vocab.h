@@ -13,24 +13,24 @@
 enum { QV__VOCAB_ID_MAX = 1 << 22 };
 
 typedef struct {
-    uint32_t offset;      /* in pool */
+    uint32_t offset; /* in pool */
     uint32_t size : 30;
     uint32_t literal : 1; /* text outside the byte alphabet */
     uint32_t present : 1;
 } qv__token;
 
 typedef struct {
-    uint64_t pair;        /* left id << 32 | right id; ~0: free */
+    uint64_t pair; /* left id << 32 | right id; ~0: free */
     uint32_t rank;
     int32_t id;
 } qv__merge;
 
 typedef struct {
     qv__buffer pool;
-    qv__token *tokens;    /* [size] */
+    qv__token *tokens; /* [size] */
     int32_t size, capacity;
-    uint32_t *slots;      /* id + 1; 0: free */
-    size_t slot_count;    /* power of two */
+    uint32_t *slots;   /* id + 1; 0: free */
+    size_t slot_count; /* power of two */
     qv__merge *merges;
     size_t merge_count, merge_slots;
     int32_t byte_ids[256];

@@ -88,7 +88,8 @@ static void add_video(content *c, const json_t *video, const json_t *item, const
         }
     }
     CHECK(n >= 2);
-    for (int i = 0; i < n; i += 2, *frame += 2) add_run(c, frames, *frame, (indices[i] / rate + indices[i + 1] / rate) / 2);
+    for (int i = 0; i < n; i += 2, *frame += 2)
+        add_run(c, frames, *frame, (indices[i] / rate + indices[i + 1] / rate) / 2);
     add_visual(c, true, first);
 }
 
@@ -101,7 +102,8 @@ static void add_content(content *c, const json_t *item, const json_t *frames, si
         c->parts[c->count++] =
             (qv__prompt_part){.text = json_string_value(at(text, i)), .size = json_string_length(at(text, i))};
     bool one = video && (!json_is_array(video) || json_is_string(json_array_get(video, 0)));
-    for (size_t i = 0; i < (one ? 1 : count_of(video)); i++) add_video(c, one ? video : at(video, i), item, frames, frame);
+    for (size_t i = 0; i < (one ? 1 : count_of(video)); i++)
+        add_video(c, one ? video : at(video, i), item, frames, frame);
     for (size_t i = 0; i < count_of(image); i++) {
         add_run(c, frames, (*frame)++, 0);
         add_visual(c, false, c->run_count - 1);
@@ -191,8 +193,9 @@ static void rerank_cases(const char *file) {
             qv__arena arena = {0};
             qv__sequence s;
             qv__prompt_facts facts;
-            CHECK_OK(qv__prompt_rerank(t, config, query.parts, query.count, document.parts, document.count, &o, &arena, &s,
-                                       &facts, &err), err);
+            CHECK_OK(qv__prompt_rerank(t, config, query.parts, query.count, document.parts, document.count, &o, &arena,
+                                       &s, &facts, &err),
+                     err);
             check_case(file, item, &s, json_array_get(json_object_get(item, "ids"), d));
             CHECK_INT(image_frame, json_array_size(frames));
             qv__arena_clear(&arena);
@@ -202,13 +205,27 @@ static void rerank_cases(const char *file) {
     json_decref(rows);
 }
 
-TEST(golden_embed_tiny) { embed_cases("tiny-embed"); }
-TEST(golden_embed_small) { embed_cases("small-embed"); }
-TEST(golden_embed_untied) { embed_cases("untied-embed"); }
-TEST(golden_embed_2b) { embed_cases("2b-embed"); }
-TEST(golden_embed_extra) { embed_cases("extra-tiny-embed"); }
-TEST(golden_rerank_tiny) { rerank_cases("tiny-rerank"); }
-TEST(golden_rerank_extra) { rerank_cases("extra-tiny-rerank"); }
+TEST(golden_embed_tiny) {
+    embed_cases("tiny-embed");
+}
+TEST(golden_embed_small) {
+    embed_cases("small-embed");
+}
+TEST(golden_embed_untied) {
+    embed_cases("untied-embed");
+}
+TEST(golden_embed_2b) {
+    embed_cases("2b-embed");
+}
+TEST(golden_embed_extra) {
+    embed_cases("extra-tiny-embed");
+}
+TEST(golden_rerank_tiny) {
+    rerank_cases("tiny-rerank");
+}
+TEST(golden_rerank_extra) {
+    rerank_cases("extra-tiny-rerank");
+}
 
 /* ---- edges ---- */
 
@@ -244,7 +261,8 @@ TEST(pads_in_the_users_text) {
     check_refused(embed(&one, 1, (qv__prompt_options){0}), QV_INVALID_ARGUMENT, "<|image_pad|>");
     check_refused(embed(seam, 2, (qv__prompt_options){0}), QV_INVALID_ARGUMENT, "<|video_pad|>");
     check_refused(embed(with, 2, (qv__prompt_options){.prompt = QV_PROMPT_RAW}), QV_INVALID_ARGUMENT, "<|image_pad|>");
-    result r = embed(&one, 1, (qv__prompt_options){.prompt = QV_PROMPT_RAW}); /* taken literally, as the reference does */
+    result r =
+        embed(&one, 1, (qv__prompt_options){.prompt = QV_PROMPT_RAW}); /* taken literally, as the reference does */
     CHECK_OK(r.status, r.err);
     CHECK_INT(r.s.length, 4);
     CHECK_INT(r.s.ids[1], 151655);
@@ -265,7 +283,8 @@ TEST(cuts_and_limits) {
     CHECK_INT(r.s.ids[21], 151643);
     qv__arena_clear(&r.arena);
     check_refused(embed(parts, 2, (qv__prompt_options){.max_length = 20}), QV_TOO_LONG, "2 tokens behind the cut");
-    check_refused(embed(parts, 2, (qv__prompt_options){.max_model_len = 30}), QV_TOO_LONG, "31 tokens, this model takes 30");
+    check_refused(embed(parts, 2, (qv__prompt_options){.max_model_len = 30}), QV_TOO_LONG,
+                  "31 tokens, this model takes 30");
     check_refused(embed(parts, 2, (qv__prompt_options){.max_length = -1}), QV_INVALID_ARGUMENT, "negative");
     check_refused(embed(parts, 2, (qv__prompt_options){.no_special_tokens = true}), QV_INVALID_ARGUMENT, "raw");
     check_refused(embed(NULL, 0, (qv__prompt_options){.prompt = QV_PROMPT_RAW, .no_special_tokens = true}),
@@ -278,9 +297,14 @@ TEST(cuts_and_limits) {
 /* The rule of docs/MODEL.md part 4, seen in the tokens behind "system\n". */
 TEST(instructions) {
     static const char *const same[][2] = {
-        {"\xC2\x85\x1C Find it \xE3\x80\x80\n", "Find it."}, {"Find it.", "Find it."}, {"Find it\xE3\x80\x82 ", "Find it\xE3\x80\x82"},
-        {"", "Represent the user's input."}, {"\xE2\x80\x89", "Represent the user's input."},
-        {"a+", "a+."}, {"(a)", "(a)"}, {"\xE2\x80\x8B", "\xE2\x80\x8B."}, /* a zero-width space is no white space */
+        {"\xC2\x85\x1C Find it \xE3\x80\x80\n", "Find it."},
+        {"Find it.", "Find it."},
+        {"Find it\xE3\x80\x82 ", "Find it\xE3\x80\x82"},
+        {"", "Represent the user's input."},
+        {"\xE2\x80\x89", "Represent the user's input."},
+        {"a+", "a+."},
+        {"(a)", "(a)"},
+        {"\xE2\x80\x8B", "\xE2\x80\x8B."}, /* a zero-width space is no white space */
     };
     qv__prompt_part x = TEXT("x");
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
@@ -300,7 +324,8 @@ TEST(instructions) {
 }
 
 TEST(positions_of_pictures_and_clips) {
-    static qv__vision_run runs[3] = {{.height = 64, .width = 96}, {.height = 96, .width = 32}, {.height = 96, .width = 32}};
+    static qv__vision_run runs[3] = {
+        {.height = 64, .width = 96}, {.height = 96, .width = 32}, {.height = 96, .width = 32}};
     static const double seconds[2] = {0.25, 1.25};
     static const qv__visual picture = {false, 1, runs, NULL}, clip = {true, 2, runs + 1, seconds};
     qv__prompt_part parts[2] = {{.visual = &picture}, {.visual = &clip}};

@@ -38,7 +38,8 @@ TEST(golden_strings) {
     CHECK_MSG(rows, "%s", e.text);
     CHECK_INT(json_array_size(rows), 700);
     for (size_t i = 0; i < json_array_size(rows); i++) {
-        const json_t *text = json_array_get(json_array_get(rows, i), 0), *want = json_array_get(json_array_get(rows, i), 1);
+        const json_t *text = json_array_get(json_array_get(rows, i), 0),
+                     *want = json_array_get(json_array_get(rows, i), 1);
         qv_error err = {0};
         qv__ids ids = {0};
         CHECK_OK(qv__tokenizer_encode(t, json_string_value(text), json_string_length(text), false, 0, &ids, &err), err);
@@ -95,7 +96,8 @@ TEST(lookups) {
     CHECK_INT(qv__tokenizer_id(t, "<|image_pad|>"), 151655);
     CHECK_INT(qv__tokenizer_id(t, "no such token \xF0\x9F\x98\x80"), -1);
     CHECK_INT(qv__tokenizer_size(t), 151669);
-    CHECK(qv__tokenizer_is_special(t, 151655) && !qv__tokenizer_is_special(t, 151667) && !qv__tokenizer_is_special(t, 1));
+    CHECK(qv__tokenizer_is_special(t, 151655) && !qv__tokenizer_is_special(t, 151667) &&
+          !qv__tokenizer_is_special(t, 1));
     const char *bytes = qv__tokenizer_bytes(t, 1879, &n);
     CHECK(bytes && n == 6 && memcmp(bytes, " world", 6) == 0);
     CHECK(!qv__tokenizer_bytes(t, -1, &n) && !qv__tokenizer_bytes(t, 151669, &n));
@@ -108,8 +110,8 @@ TEST(megabyte_inputs) {
     static const struct {
         const char *unit;
         size_t tokens;
-    } rows[] = {{"a", 131072}, {" ", 8192}, {"\n", 32768}, {"ab", 524288}, {"<|im_end|>", 104857}, {"<|", 1048576},
-                {"1", 1048576}, {"\xCC\x81\xCC\xA3", 0}};
+    } rows[] = {{"a", 131072},          {" ", 8192},     {"\n", 32768},  {"ab", 524288},
+                {"<|im_end|>", 104857}, {"<|", 1048576}, {"1", 1048576}, {"\xCC\x81\xCC\xA3", 0}};
     size_t size = 1 << 20;
     char *text = malloc(size);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -133,11 +135,11 @@ TEST(small_tokenizer_merges_and_flags) {
     qv_error err = {0};
     qv__tokenizer *t;
     CHECK_OK(parse_small("", &t, &err), err);
-    check_ids(t, "abcab", 5, false, IDS(257, 256));      /* ab, c -> abc */
-    check_ids(t, "aaaaa", 5, true, IDS(260, 'a', 300));  /* leftmost pairs first */
+    check_ids(t, "abcab", 5, false, IDS(257, 256));     /* ab, c -> abc */
+    check_ids(t, "aaaaa", 5, true, IDS(260, 'a', 300)); /* leftmost pairs first */
     check_ids(t, "a <|end  b", 10, false, IDS('a', 301, 'b'));
     check_ids(t, "x<|end|>", 8, false, IDS('x', 300));
-    check_ids(t, "wo\xC3\xA9rd", 6, false, IDS(302));    /* matched after NFC */
+    check_ids(t, "wo\xC3\xA9rd", 6, false, IDS(302)); /* matched after NFC */
     check_ids(t, "", 0, true, IDS(300));
     qv__tokenizer_close(&t);
     CHECK(!t);
@@ -147,9 +149,9 @@ TEST(small_tokenizer_merges_and_flags) {
 /* What would change ids is refused, and the message names the field. */
 TEST(unsupported_constructs_are_named) {
 #define BYTES "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
-#define SPLIT(pattern, behavior)                                                                               \
-    "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern \
-    "\"},\"behavior\":\"" behavior "\"}," BYTES "]},"
+#define SPLIT(pattern, behavior)                                                                                       \
+    "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":"          \
+    "\"" pattern "\"},\"behavior\":\"" behavior "\"}," BYTES "]},"
     static const char *const rows[][2] = {
         {"\"pre_tokenizer\":null,", "pre_tokenizer"},
         {"\"pre_tokenizer\":{\"type\":\"Metaspace\"},", "Metaspace"},
@@ -157,10 +159,16 @@ TEST(unsupported_constructs_are_named) {
         {"\"normalizer\":null,", "normalizer"}, /* twice */
         {"\"magic\":1,", "magic"},
         {"\"pre_tokenizer\":" BYTES ",\"post_processor\":{\"type\":\"BertProcessing\"},", "BertProcessing"},
-        {SPLIT("a*", "Isolated"), "nothing"}, {SPLIT("\\\\h", "Isolated"), "byte 0"}, {SPLIT("(a", "Isolated"), "unclosed"},
-        {SPLIT("a", "MergedWithNext"), "MergedWithNext"}, {SPLIT("[a[b]]", "Isolated"), "byte 2"},
-        {SPLIT("\\\\p{Greek}", "Isolated"), "property"}, {SPLIT("^a", "Isolated"), "byte 0"},
-        {SPLIT("(?<n>a)", "Isolated"), "group"}, {SPLIT("a{2}+", "Isolated"), "byte 4"}, {SPLIT("*", "Isolated"), "pattern"},
+        {SPLIT("a*", "Isolated"), "nothing"},
+        {SPLIT("\\\\h", "Isolated"), "byte 0"},
+        {SPLIT("(a", "Isolated"), "unclosed"},
+        {SPLIT("a", "MergedWithNext"), "MergedWithNext"},
+        {SPLIT("[a[b]]", "Isolated"), "byte 2"},
+        {SPLIT("\\\\p{Greek}", "Isolated"), "property"},
+        {SPLIT("^a", "Isolated"), "byte 0"},
+        {SPLIT("(?<n>a)", "Isolated"), "group"},
+        {SPLIT("a{2}+", "Isolated"), "byte 4"},
+        {SPLIT("*", "Isolated"), "pattern"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         qv_error err = {0};
@@ -188,7 +196,8 @@ TEST(every_cut_of_the_file_is_refused) {
 }
 
 TEST(allocation_failures) {
-    static const char text[] = "the abc aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa we\xCC\x81rd <|end|>";
+    static const char text[] =
+        "the abc aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa we\xCC\x81rd <|end|>";
     const char *json = small_tokenizer("");
     size_t size = strlen(json);
     for (uint64_t n = 1;; n++) {
@@ -224,8 +233,10 @@ TEST(vocab_and_merges_files) {
     fprintf(f, "#version: 0.2\n");
     for (size_t i = 0; i < json_array_size(merges); i++) {
         const json_t *m = json_array_get(merges, i);
-        if (json_is_string(m)) fprintf(f, "%s\n", json_string_value(m));
-        else fprintf(f, "%s %s\r\n", json_string_value(json_array_get(m, 0)), json_string_value(json_array_get(m, 1)));
+        if (json_is_string(m))
+            fprintf(f, "%s\n", json_string_value(m));
+        else
+            fprintf(f, "%s %s\r\n", json_string_value(json_array_get(m, 0)), json_string_value(json_array_get(m, 1)));
     }
     fclose(f);
     snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
