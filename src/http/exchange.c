@@ -285,12 +285,17 @@ static enum MHD_Result handle_complete(exchange *x) {
     if (strcmp(x->request.method, "OPTIONS") == 0) return send_options(x);
     qv__server *s = x->server;
     set_deadline(x, 0);
+    atomic_fetch_add(&s->handled, 1); /* before closing is looked at: the closer sets that before it looks at this */
+    if (s->closing) {
+        atomic_fetch_sub(&s->handled, 1);
+        refuse(x, 503, "The server is shutting down.");
+        return send_refusal(x, false);
+    }
     x->request.body = x->body.data ? x->body.data : "";
     x->request.body_size = x->body.size;
     x->state = HANDLING;
     /* light answers (GET) are back before anybody could hang up */
     x->watched = strcmp(x->request.method, "POST") == 0 && qv__watch_add(s->watch, x->fd, x);
-    atomic_fetch_add(&s->handled, 1);
     qv__api_handle(s->api, &x->request);
     if (x->state == ANSWERED) return send_answer(x);
     MHD_suspend_connection(x->connection);

@@ -20,7 +20,8 @@ struct qv__server {
     struct MHD_Daemon *daemon;
     qv__watch *watch;
     int listener, port;
-    atomic_bool draining;
+    atomic_bool draining;    /* answers say "Connection: close" */
+    atomic_bool closing;     /* nothing more is handed to api/ */
     atomic_llong exchanges;  /* from the request's head until its answer is sent */
     atomic_llong handled;    /* those of them that api/ works on */
     atomic_llong body_bytes; /* held by bodies, all requests together */

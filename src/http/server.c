@@ -99,13 +99,18 @@ void qv__server_close(qv__server **server, int drain_seconds) {
         MHD_quiesce_daemon(s->daemon); /* gives the listener back */
         close(s->listener);
         s->listener = -1;
-        if (!wait_idle(s, qv__now_ns() + (int64_t)drain_seconds * 1000000000)) {
+        int64_t until = qv__now_ns() + (int64_t)drain_seconds * 1000000000;
+        if (!wait_idle(s, until)) {
             qv__log(QV__LOG_WARN, "%lld requests were not done within %d seconds; cancelling them",
                     (long long)s->exchanges, drain_seconds);
             qv__api_drain(s->api);
-            for (; s->handled; sleep_ms(5)) qv__watch_hang_up_all(s->watch);
-            wait_idle(s, qv__now_ns() + 1000000000); /* for the answers to be sent */
         }
+        /* libmicrohttpd must not be stopped while a connection is suspended, and a client may have sent a request just
+         * now: from here on nothing is handed to api/. */
+        s->closing = true;
+        for (; s->handled; sleep_ms(5))
+            if (qv__now_ns() > until) qv__watch_hang_up_all(s->watch);
+        wait_idle(s, qv__now_ns() + 1000000000); /* for the answers to be sent */
         MHD_stop_daemon(s->daemon);
     }
     qv__watch_close(&s->watch);

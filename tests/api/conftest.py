@@ -40,7 +40,9 @@ class Null(harness.Server):
         if self.process.poll() is None:
             self.process.terminate()
         out, _ = self.process.communicate(timeout=timeout)
-        assert self.process.returncode == 0 and out == b"closed\n", self.log_text()[-4000:]
+        text = self.log_text()
+        report = max(text.find("WARNING: "), text.find("ERROR: "))  # a sanitizer's
+        assert self.process.returncode == 0 and out == b"closed\n", text[report:report + 8000] if report >= 0 else text[-4000:]
 
 
 @pytest.fixture

@@ -154,3 +154,33 @@ def test_bodies_together_have_a_limit(start_null):
     statuses = [wire.answer().status for wire in wires]
     assert statuses.count(429) >= 4 and statuses.count(200) >= 3
     assert server.post("/v1/embeddings", {"input": "a"})[0] == 200
+
+
+def test_closing_under_fire(start_null):
+    """Clients that never stop sending must not keep the server from closing, nor break it."""
+    for _ in range(5):
+        server = start_null(delay_us=200, drain=1)
+
+        def fire():
+            count = 0
+            while True:
+                try:
+                    with server.wire(timeout=5) as wire:
+                        while True:
+                            wire.send(post({"input": "a"}))
+                            answer = wire.answer()
+                            if answer is None:
+                                break
+                            assert answer.status in (200, 503)
+                            count += 1
+                except (ConnectionError, AssertionError) as e:
+                    if isinstance(e, AssertionError) and "half" not in str(e):
+                        raise
+                    if server.process.poll() is not None or isinstance(e, ConnectionRefusedError):
+                        return count
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            firing = [pool.submit(fire) for _ in range(8)]
+            time.sleep(0.3)
+            server.stop(15)
+            assert all(f.result() > 0 for f in firing)
