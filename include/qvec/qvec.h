@@ -163,6 +163,22 @@ typedef struct qv_embedding {
 QV_API qv_status qv_model_embed(qv_model *model, const qv_input *inputs, size_t count, qv_embedding *out,
                                 qv_error *err);
 
+/* One scored document. */
+typedef struct qv_score {
+    qv_status status;          /* QV_OK, or why this document failed; the others are not disturbed */
+    qv_error error;
+    float score;               /* sigmoid of the logit, in (0, 1): the model's probability of "yes" */
+    float logit;
+    int64_t tokens;            /* of the whole prompt (query and document) after truncation */
+    int64_t untruncated;       /* > tokens when the prompt was cut */
+} qv_score;
+
+/* Scores `count` documents against one query and waits for all of them. out[count] is in the documents' order. The
+ * instruction, pixel and length wishes are read from `query`; `prompt` and `dimensions` do not apply. The query is
+ * computed once and shared. QV_WRONG_TASK for an embedding model. Bytes do not depend on the other documents. */
+QV_API qv_status qv_model_rerank(qv_model *model, const qv_input *query, const qv_input *documents, size_t count,
+                                 qv_score *out, qv_error *err);
+
 /* Frees what `count` results own and zeroes them. */
 QV_API void qv_embedding_clear(qv_embedding *results, size_t count);
 
