@@ -4,12 +4,14 @@
 
 #include "backend/backend.h"
 #include "base/threads.h"
+#include "kernels/gemm.h"
 #include "kernels/tier.h"
 
 typedef struct {
     qv__backend base; /* first */
     qv__threads *threads;
     qv__tier tier;
+    const qv__gemm_kernels *gemm;
     /* Scratch of linear: grown by weight_open for the widest weight, never while computing. */
     float *panel;
     size_t panel_bytes;
@@ -23,6 +25,7 @@ qv_status qv__cpu_weight_open(qv__backend *b, const qv__tensor *tensor, int64_t 
                               qv_error *err);
 void qv__cpu_weight_close(qv__backend *b, qv__weight *w);
 void qv__cpu_linear(qv__backend *b, const qv__linear *args);
+size_t qv__cpu_linear_scratch(void); /* bytes that each worker needs */
 
 /* rows.c */
 void qv__cpu_embed_rows(qv__backend *b, float *out, int64_t out_stride, const qv__weight *table, const int32_t *ids,

@@ -1,0 +1,82 @@
+/* The C reference of gemm.h. The loops over lanes are what a compiler turns into vectors where it can. */
+#include "kernels/gemm.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/half.h"
+#include "kernels/math.h"
+
+enum { LANES = 16, TILE_ROWS = 4 };
+
+static float load_f32(const unsigned char *at) {
+    float value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+static float load_bf16(const unsigned char *at) {
+    uint16_t half;
+    memcpy(&half, at, sizeof half);
+    return qv__bf16_to_float(half);
+}
+
+static float load_f16(const unsigned char *at) {
+    uint16_t half;
+    memcpy(&half, at, sizeof half);
+    return qv__f16_to_float(half);
+}
+
+static void strip(float *out, const qv__gemm_weights *w) {
+    size_t size = qv__dtype_size(w->dtype);
+    float (*load)(const unsigned char *) = w->dtype == QV__F32 ? load_f32 : w->dtype == QV__BF16 ? load_bf16 : load_f16;
+    for (int lane = 0; lane < LANES; lane++) {
+        const unsigned char *row = w->rows[lane] + (size_t)w->k * size;
+        for (int64_t k = 0; k < w->count; k++) out[k * LANES + lane] = load(row + (size_t)k * size);
+    }
+}
+
+static void tile(float *sums, const float *x, const float *strip, int64_t count, int rows, bool first) {
+    float sum[TILE_ROWS][LANES] = {0};
+    if (!first) memcpy(sum, sums, (size_t)rows * sizeof *sum);
+    for (int64_t k = 0; k < count; k++)
+        for (int r = 0; r < rows; r++)
+            for (int lane = 0; lane < LANES; lane++)
+                sum[r][lane] = fmaf(x[r * QV__GEMM_X_STRIDE + k], strip[k * LANES + lane], sum[r][lane]);
+    memcpy(sums, sum, (size_t)rows * sizeof *sum);
+}
+
+static void block(float *sums, const float *x, const float *strip, int64_t count, int64_t rows, bool first) {
+    for (int64_t r = 0; r < rows; r += TILE_ROWS)
+        tile(sums + r * LANES, x + r * QV__GEMM_X_STRIDE, strip, count,
+             (int)(rows - r < TILE_ROWS ? rows - r : TILE_ROWS), first);
+}
+
+static float apply(qv__epilogue epilogue, float value) {
+    switch (epilogue) {
+    case QV__EPI_GELU_TANH: return qv__gelu_tanh(value);
+    case QV__EPI_GELU_ERF: return qv__gelu_erf(value);
+    default: return value;
+    }
+}
+
+static void finish(const qv__gemm_finish *f) {
+    for (int64_t r = 0; r < f->rows; r++) {
+        const float *sum = f->sums + r * LANES;
+        float *out = f->out + r * f->out_stride;
+        if (f->epilogue == QV__EPI_SILU_MUL) {
+            for (int n = 0; n < f->count; n++) out[n] = qv__silu(sum[n]) * sum[LANES / 2 + n];
+            continue;
+        }
+        for (int n = 0; n < f->count; n++) {
+            float value = apply(f->epilogue, f->bias ? sum[n] + f->bias[n] : sum[n]);
+            out[n] = f->residual ? f->residual[r * f->residual_stride + n] + value : value;
+        }
+    }
+}
+
+static const qv__gemm_kernels reference = {LANES, strip, block, finish};
+
+const qv__gemm_kernels *qv__gemm_kernels_of(qv__tier tier) {
+    return &reference;
+}

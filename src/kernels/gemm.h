@@ -1,0 +1,59 @@
+/* Matrix products: the kernels below qv__cpu_linear, which computes out[r][n] from x[r][k] and weights w[n][k].
+ *
+ * The order, the same in every tier: one fp32 accumulator per output, starting at 0, takes fma(x[r][k], w[n][k]) for
+ * k = 0, 1, ... K-1. It may be stored and reloaded between blocks of k, which changes nothing. Then, in this order:
+ * + bias, the epilogue function (kernels/math.h), + residual. No output looks at another row or another n.
+ *
+ * Vector lanes run over n, so rows are never padded and one row costs no more than it must. The weights stay as they
+ * are stored; a block of them (`lanes` rows n, some k) is turned into a strip, fp32 and transposed to [k][lanes],
+ * which stays in the cache while all rows of x pass over it. x is copied once into blocks of k with a row stride that
+ * is no power of two: rows in place are often a multiple of 4096 bytes apart and would evict each other. */
+#ifndef QVEC_KERNELS_GEMM_H
+#define QVEC_KERNELS_GEMM_H
+
+#include "backend/backend.h"
+#include "kernels/tier.h"
+
+enum {
+    QV__GEMM_K_BLOCK = 256,                    /* k of one strip */
+    QV__GEMM_X_STRIDE = QV__GEMM_K_BLOCK + 16, /* floats between the rows of a block of x */
+    QV__GEMM_LANES_MAX = 32,
+};
+
+/* A block of weights as a strip sees it. */
+typedef struct {
+    qv__dtype dtype;
+    const unsigned char *const *rows;  /* [lanes], may be unaligned; beyond the last output any row, said again */
+    const unsigned char *const *ahead; /* [lanes], rows whose bytes will be wanted next; NULL: none */
+    int64_t k, ahead_k;                /* first k of the block, of the one ahead */
+    int64_t count;                     /* of k; nothing beyond k + count is read */
+} qv__gemm_weights;
+
+/* What becomes of the sums of one strip. */
+typedef struct {
+    float *out; /* row 0, first output of the strip */
+    int64_t out_stride;
+    const float *sums; /* [rows][lanes] */
+    int64_t rows;
+    int count; /* outputs to write: `lanes`, fewer in the last strip. SILU_MUL: gate j is lane j, up j is lane
+                * lanes/2 + j, and count is at most lanes/2 */
+    qv__epilogue epilogue;
+    const float *bias; /* first output of the strip; NULL: none */
+    const float *residual;
+    int64_t residual_stride;
+} qv__gemm_finish;
+
+typedef struct {
+    int lanes; /* outputs of one strip, at most QV__GEMM_LANES_MAX */
+    /* strip[count][lanes], 64-byte aligned. */
+    void (*strip)(float *strip, const qv__gemm_weights *w);
+    /* sums[rows][lanes] (=, when first, or +=) x[rows][QV__GEMM_X_STRIDE] times strip[count][lanes]. */
+    void (*block)(float *sums, const float *x, const float *strip, int64_t count, int64_t rows, bool first);
+    void (*finish)(const qv__gemm_finish *f);
+} qv__gemm_kernels;
+
+const qv__gemm_kernels *qv__gemm_kernels_of(qv__tier tier);
+
+/* One tier each; present on x86-64. */
+extern const qv__gemm_kernels qv__gemm_avx2, qv__gemm_avx512;
+#endif
