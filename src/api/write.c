@@ -96,6 +96,7 @@ bool qv__write_bytes(qv__buffer *b, const float *values, size_t count, qv__wire 
     size_t size;
     if (__builtin_mul_overflow(count, qv__wire_size(dtype), &size)) return b->failed = true, false;
     if (!qv__buffer_reserve(b, size)) return false;
+    if (size == 0) return true; /* an empty buffer has no memory to point into */
     convert((uint8_t *)b->data + b->size, values, count, dtype, big_endian);
     b->size += size;
     return true;

@@ -17,6 +17,10 @@ from wire import Wire  # noqa: E402
 NULL_SERVER = os.environ.get("QVEC_NULL_SERVER", os.path.join(harness.BUILD, "tests", "api", "null_server"))
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "resident: measures the server's memory, so no build with a sanitizer")
+
+
 class Null(harness.Server):
     """A running null_server. `stop` ends it with SIGTERM and checks that it closed cleanly."""
 

@@ -124,6 +124,7 @@ def test_content_type(null, value):
         assert wire.answer().status == 200
 
 
+@pytest.mark.resident
 def test_a_body_of_brackets_does_not_take_gigabytes(start_null):
     server = start_null(max_body=64 << 20)
 

@@ -117,6 +117,7 @@ def test_no_new_connection_while_closing(start_null):
         assert wire.answer().headers["connection"].lower() == "close"
 
 
+@pytest.mark.resident
 def test_memory_and_descriptors_stay_flat(start_null):
     server = start_null(quiet=1)
 
