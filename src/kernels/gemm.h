@@ -11,8 +11,7 @@
 #ifndef QVEC_KERNELS_GEMM_H
 #define QVEC_KERNELS_GEMM_H
 
-#include "base/dtype.h"
-#include "kernels/epilogue.h"
+#include "backend/backend.h"
 #include "kernels/tier.h"
 
 enum {
