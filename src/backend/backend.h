@@ -10,6 +10,7 @@
 #ifndef QVEC_BACKEND_BACKEND_H
 #define QVEC_BACKEND_BACKEND_H
 
+#include "kernels/epilogue.h"
 #include "store/checkpoint.h"
 
 typedef struct qv__backend qv__backend;
@@ -21,8 +22,6 @@ typedef struct {
     const void *data;    /* device pointer, row-major, not owned on the CPU (the mapping) */
     void *packed;        /* backend's own form, made once at load where packing pays; NULL: none */
 } qv__weight;
-
-typedef enum { QV__EPI_NONE, QV__EPI_GELU_TANH, QV__EPI_GELU_ERF, QV__EPI_SILU_MUL } qv__epilogue;
 
 /* out[r][n] = residual[r][n] + f(sum_k x[r][k] w[n][k] + bias[n]);
  * SILU_MUL: out[r][n] = silu(x·w[n]) * (x·w_up[n]) (no bias, no residual).

@@ -9,30 +9,11 @@
 
 enum { LANES = 16, TILE_ROWS = 4 };
 
-static float load_f32(const unsigned char *at) {
-    float value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static float load_bf16(const unsigned char *at) {
-    uint16_t half;
-    memcpy(&half, at, sizeof half);
-    return qv__bf16_to_float(half);
-}
-
-static float load_f16(const unsigned char *at) {
-    uint16_t half;
-    memcpy(&half, at, sizeof half);
-    return qv__f16_to_float(half);
-}
-
 static void strip(float *out, const qv__gemm_weights *w) {
     size_t size = qv__dtype_size(w->dtype);
-    float (*load)(const unsigned char *) = w->dtype == QV__F32 ? load_f32 : w->dtype == QV__BF16 ? load_bf16 : load_f16;
     for (int lane = 0; lane < LANES; lane++) {
         const unsigned char *row = w->rows[lane] + (size_t)w->k * size;
-        for (int64_t k = 0; k < w->count; k++) out[k * LANES + lane] = load(row + (size_t)k * size);
+        for (int64_t k = 0; k < w->count; k++) out[k * LANES + lane] = qv__stored_to_float(w->dtype, row + k * size);
     }
 }
 
@@ -78,5 +59,9 @@ static void finish(const qv__gemm_finish *f) {
 static const qv__gemm_kernels reference = {LANES, strip, block, finish};
 
 const qv__gemm_kernels *qv__gemm_kernels_of(qv__tier tier) {
+#if defined(__x86_64__)
+    if (tier == QV__TIER_AVX512) return &qv__gemm_avx512;
+    if (tier == QV__TIER_AVX2) return &qv__gemm_avx2;
+#endif
     return &reference;
 }

@@ -11,7 +11,8 @@
 #ifndef QVEC_KERNELS_GEMM_H
 #define QVEC_KERNELS_GEMM_H
 
-#include "backend/backend.h"
+#include "base/dtype.h"
+#include "kernels/epilogue.h"
 #include "kernels/tier.h"
 
 enum {

@@ -6,10 +6,9 @@
 #ifndef QVEC_STORE_CHECKPOINT_H
 #define QVEC_STORE_CHECKPOINT_H
 
+#include "base/dtype.h"
 #include "store/config.h"
 
-typedef enum { QV__F32, QV__F16, QV__BF16 } qv__dtype;
-static inline size_t qv__dtype_size(qv__dtype d) { return d == QV__F32 ? 4 : 2; }
 const char *qv__dtype_name(qv__dtype d); /* "BF16" */
 
 enum { QV__RANK_MAX = 5 };
