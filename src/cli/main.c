@@ -12,6 +12,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"tokenize", "token ids of texts and prompts", qv__command_tokenize},
+    {"info", "what a model is and needs, without opening its weights", qv__command_info},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
