@@ -46,5 +46,9 @@ static void finish(float *out, const float *acc, const float l[QV__SUM_LANES], i
 static const qv__attention_kernels portable = {transpose, multiply, softmax, rescale, finish};
 
 const qv__attention_kernels *qv__attention_kernels_of(qv__tier tier) {
+#if defined(__x86_64__)
+    if (tier == QV__TIER_AVX512) return &qv__attention_avx512;
+    if (tier == QV__TIER_AVX2) return &qv__attention_avx2;
+#endif
     return &portable;
 }
