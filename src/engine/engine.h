@@ -17,7 +17,7 @@ typedef struct qv__item qv__item;
 
 struct qv__item {
     /* the caller's, set before submit */
-    qv__arena arena;              /* owns everything the item points to */
+    qv__arena arena; /* owns everything the item points to */
     qv__sequence sequence;
     bool want_score;              /* else the hidden state */
     int64_t deadline_ns;          /* qv__now_ns clock; 0: none */
@@ -29,35 +29,35 @@ struct qv__item {
     /* results, valid in done and after */
     qv_status status;
     qv_error error;
-    float *hidden;                /* [hidden size], allocated in the arena by submit's caller */
-    float score;                  /* the logit h · (W_yes - W_no) */
+    float *hidden; /* [hidden size], allocated in the arena by submit's caller */
+    float score;   /* the logit h · (W_yes - W_no) */
     int64_t queued_ns, started_ns, finished_ns;
-    int64_t prefix_tokens;        /* how many tokens came from the prefix store */
+    int64_t prefix_tokens; /* how many tokens came from the prefix store */
 
     /* the engine's, while the item is its own */
     struct qv__item *next, *previous;
-    struct qv__lane *lane;        /* where it waits */
-    uint64_t order;               /* of submission */
-    size_t heap_index;            /* among the waiting items that have a deadline */
-    int32_t shared;               /* tokens it begins with in common with another item of its submit */
-    int state;                    /* under the engine's lock */
+    struct qv__lane *lane; /* where it waits */
+    uint64_t order;        /* of submission */
+    size_t heap_index;     /* among the waiting items that have a deadline */
+    int32_t shared;        /* tokens it begins with in common with another item of its submit */
+    int state;             /* under the engine's lock */
 };
 
 typedef struct {
-    int64_t max_batched_tokens;   /* budget of a batch in computed tokens; a longer item runs alone; 0: 2048 */
-    int64_t nested_tokens;        /* most tokens of a nested forward; must be the network's; 0: 1024, negative: none */
-    int64_t max_queued_items, max_queued_tokens; /* 0: no limit */
+    int64_t max_batched_tokens; /* budget of a batch in computed tokens; a longer item runs alone; 0: 2048 */
+    int64_t nested_tokens;      /* most tokens of a nested forward; must be the network's; 0: 1024, negative: none */
+    int64_t max_queued_items, max_queued_tokens;   /* 0: no limit */
     int64_t image_cache_bytes, prefix_cache_bytes; /* 0: off */
 } qv__engine_options;
 
 typedef struct {
     int64_t waiting_items, waiting_tokens, running_items;
     int64_t finished_items, finished_tokens, batches, failed_items, cancelled_items, expired_items;
-    int64_t nested_batches;       /* those of `batches` that ran inside another */
-    int64_t busy_ns, open_ns;     /* time the worker spent computing, and since open */
+    int64_t nested_batches;   /* those of `batches` that ran inside another */
+    int64_t busy_ns, open_ns; /* time the worker spent computing, and since open */
     int64_t image_hits, image_misses, image_bytes;
     int64_t prefix_hits, prefix_misses, prefix_bytes;
-    int64_t prefix_tokens;        /* tokens that did not have to be computed */
+    int64_t prefix_tokens; /* tokens that did not have to be computed */
 } qv__engine_stats;
 
 /* The engine uses the network until close and does not own it. */

@@ -23,15 +23,15 @@ typedef struct {
     qv__engine *engine;
     int number;
     int capacity;
-    int64_t budget;           /* rows */
-    qv__item **items;         /* [taken] out of the queue and not finished */
+    int64_t budget;   /* rows */
+    qv__item **items; /* [taken] out of the queue and not finished */
     int taken;
-    qv__plan *plans;          /* of items [first, first + planned): the batch being put together or computed */
+    qv__plan *plans; /* of items [first, first + planned): the batch being put together or computed */
     qv__batch_item *batch;
     qv_status *statuses;
     int first, planned;
-    int64_t rows;             /* computed tokens of the planned */
-    int64_t longest;          /* of them, most for one item */
+    int64_t rows;                  /* computed tokens of the planned */
+    int64_t longest;               /* of them, most for one item */
     int64_t started_ns, nested_ns; /* pass 0: when it began, and how much of it went to nested ones */
 } qv__pass;
 
@@ -43,11 +43,11 @@ struct qv__engine {
     /* Innermost lock but for the device's: nothing is called back while it is held. The API's and the server's locks
      * are taken before it. It guards this block and the items' `state` and links. */
     pthread_mutex_t lock;
-    pthread_cond_t work;      /* the worker waits here for items, or for closing */
-    pthread_cond_t tick;      /* the timekeeper waits here for the earliest deadline (monotonic clock) */
+    pthread_cond_t work; /* the worker waits here for items, or for closing */
+    pthread_cond_t tick; /* the timekeeper waits here for the earliest deadline (monotonic clock) */
     qv__queue queue;
-    qv__engine_stats stats;   /* but for what the queue and the clock tell */
-    int64_t busy_since_ns;    /* 0: idle */
+    qv__engine_stats stats; /* but for what the queue and the clock tell */
+    int64_t busy_since_ns;  /* 0: idle */
     bool closing, stop_timekeeper;
 
     /* The worker's alone, from open to close. */

@@ -174,9 +174,10 @@ void qv__prefix_store_count(qv__prefix_store *store, int32_t saved) {
 
 /* The longest prefix of s up to `length` that an otherwise empty store has room for. */
 static int32_t cut_to_fit(const qv__prefix_store *store, const qv__sequence *s, int32_t length) {
+    size_t each = store->token_bytes + 4 * sizeof *s->ids; /* and the runs' share, hence the loop */
     while (length > 0 && entry_bytes(store, s, length) > store->max_bytes) {
         size_t over = entry_bytes(store, s, length) - store->max_bytes;
-        size_t tokens = (over + store->token_bytes - 1) / store->token_bytes;
+        size_t tokens = (over + each - 1) / each;
         length = tokens < (size_t)length ? qv__sequence_cut(s, length - (int32_t)tokens) : 0;
     }
     return length;

@@ -22,11 +22,11 @@ typedef struct qv__prefix_entry {
     qv__sequence sequence; /* what it is found by; first */
     qv__prefix prefix;     /* length == capacity == sequence.length */
     /* the store's */
-    void *block;           /* the sequence's arrays */
+    void *block; /* the sequence's arrays */
     size_t bytes;
     int references;
-    int maker;             /* 0: done */
-    bool listed;           /* can be found */
+    int maker;                              /* 0: done */
+    bool listed;                            /* can be found */
     struct qv__prefix_entry *newer, *older; /* by last use; also the chain of entries to free */
 } qv__prefix_entry;
 

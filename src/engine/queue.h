@@ -10,12 +10,12 @@
 typedef struct qv__lane qv__lane;
 
 typedef struct {
-    int32_t short_tokens;      /* an item is short up to this length */
+    int32_t short_tokens; /* an item is short up to this length */
     int64_t items, tokens, short_items;
-    qv__lane *turn;            /* whose turn it is; NULL: nobody waits */
+    qv__lane *turn; /* whose turn it is; NULL: nobody waits */
     int64_t lanes;
-    qv__lane **buckets;        /* lanes by client */
-    qv__item **heap;           /* [heap_count], the earliest deadline first */
+    qv__lane **buckets; /* lanes by client */
+    qv__item **heap;    /* [heap_count], the earliest deadline first */
     size_t heap_count, heap_capacity;
     uint64_t order;
 } qv__queue;
