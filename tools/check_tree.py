@@ -14,7 +14,7 @@ MAY_INCLUDE = {
     "store": {"base", "qvec"},
     "kernels": {"base", "qvec"},
     "backend": {"kernels", "store", "base", "qvec"},
-    "model": {"backend", "store", "base", "qvec"},
+    "model": {"backend", "kernels/half.h", "store", "base", "qvec"},
     "text": {"store", "base", "qvec"},
     "media": {"base", "qvec"},
     "prep": {"text", "store", "base", "qvec", "model/sequence.h"},

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "store/json.h"
 
-enum { SIZE_LIMIT = 1 << 24, LAYERS_LIMIT = 512, CONFIG_BYTES_MAX = 1 << 20 };
+enum { SIZE_LIMIT = 1 << 24, LAYERS_LIMIT = 512, HEAD_DIM_LIMIT = 256, CONFIG_BYTES_MAX = 1 << 20 };
 
 /* One JSON object being read. The first failure is kept and turns every later read into a no-op, so that a
  * list of reads needs one check at its end. */
@@ -152,6 +152,7 @@ static void parse_text(struct fields *f, bool has_vision, qv__text_config *out) 
         out->head_dim = out->hidden / out->heads;
     }
     demand(f, out->head_dim > 0 && out->head_dim % 2 == 0, "head_dim is not even");
+    demand(f, out->head_dim <= HEAD_DIM_LIMIT, "head_dim is over 256");
     demand(f, (int64_t)out->heads * out->head_dim <= SIZE_LIMIT, "num_attention_heads * head_dim is over 2^24");
     if (!f->status) parse_rope(f, has_vision, out);
 }
@@ -174,6 +175,7 @@ static void parse_vision(struct fields *f, const qv__text_config *text, qv__visi
     demand(f, out->table_side * out->table_side == positions, "num_position_embeddings is not a square");
     demand(f, out->hidden % out->heads == 0, "hidden_size is not a multiple of num_heads");
     demand(f, out->hidden / out->heads % 4 == 0, "hidden_size / num_heads is not a multiple of 4 (rows and columns)");
+    demand(f, out->hidden / out->heads <= HEAD_DIM_LIMIT, "hidden_size / num_heads is over 256");
     demand(f, (int64_t)out->hidden * out->merge * out->merge <= SIZE_LIMIT, "hidden_size * spatial_merge_size^2 is over 2^24");
     demand(f, out->out_hidden == text->hidden, "out_hidden_size is not text_config.hidden_size");
     demand(f, out->deepstack_count <= text->layers, "deepstack_visual_indexes has more entries than there are text layers");

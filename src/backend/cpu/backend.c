@@ -78,12 +78,25 @@ static const qv__backend_ops ops = {
     .weight_open = qv__cpu_weight_open,
     .weight_close = qv__cpu_weight_close,
     .linear = qv__cpu_linear,
+    .embed_rows = qv__cpu_embed_rows,
+    .rmsnorm = qv__cpu_rmsnorm,
+    .layernorm = qv__cpu_layernorm,
+    .mrope_table = qv__cpu_mrope_table,
+    .qk_norm_rope = qv__cpu_qk_norm_rope,
+    .vision_rope_table = qv__cpu_vision_rope_table,
+    .attention = qv__cpu_attention,
+    .gather_rows = qv__cpu_gather_rows,
+    .scatter_rows = qv__cpu_scatter_rows,
+    .patch_rows = qv__cpu_patch_rows,
+    .pos_embed_add = qv__cpu_pos_embed_add,
 };
 
 enum { SCRATCH_ALIGN = 4096 };
 
 static size_t scratch_bytes(void) {
-    return (qv__cpu_linear_scratch() + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
+    size_t linear = qv__cpu_linear_scratch(), attention = qv__cpu_attention_scratch();
+    size_t most = linear > attention ? linear : attention;
+    return (most + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
 }
 
 qv_status qv__cpu_backend_open(int threads, const char *tier, qv__backend **out, qv_error *err) {
@@ -97,6 +110,8 @@ qv_status qv__cpu_backend_open(int threads, const char *tier, qv__backend **out,
     cpu->base.ops = &ops;
     cpu->tier = chosen;
     cpu->gemm = qv__gemm_kernels_of(chosen);
+    cpu->rows = qv__rows_kernels_of(chosen);
+    cpu->attention = qv__attention_kernels_of(chosen);
     if (threads == 0) threads = qv__cpu_count();
     cpu->worker_bytes = scratch_bytes();
     cpu->worker_scratch = qv__alloc_aligned(cpu->worker_bytes * (size_t)threads, SCRATCH_ALIGN);

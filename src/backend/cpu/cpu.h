@@ -4,7 +4,9 @@
 
 #include "backend/backend.h"
 #include "base/threads.h"
+#include "kernels/attention.h"
 #include "kernels/gemm.h"
+#include "kernels/rows.h"
 #include "kernels/tier.h"
 
 typedef struct {
@@ -12,6 +14,8 @@ typedef struct {
     qv__threads *threads;
     qv__tier tier;
     const qv__gemm_kernels *gemm;
+    const qv__rows_kernels *rows;
+    const qv__attention_kernels *attention;
     /* Scratch of linear: grown by weight_open for the widest weight, never while computing. */
     float *panel;
     size_t panel_bytes;
@@ -28,6 +32,9 @@ void qv__cpu_linear(qv__backend *b, const qv__linear *args);
 size_t qv__cpu_linear_scratch(void); /* bytes that each worker needs */
 
 /* rows.c */
+/* work(context, first, last) over ranges that cover [0, rows), a few thousand floats each; inline when there are few. */
+void qv__cpu_for_rows(const qv__cpu *cpu, int64_t rows, int64_t row_floats,
+                      void (*work)(const void *context, int64_t first, int64_t last), const void *context);
 void qv__cpu_embed_rows(qv__backend *b, float *out, int64_t out_stride, const qv__weight *table, const int32_t *ids,
                         int64_t rows);
 void qv__cpu_rmsnorm(qv__backend *b, float *out, int64_t out_stride, const float *x, int64_t x_stride, int64_t rows,

@@ -43,7 +43,7 @@ static inline __m256 qv__gelu_tanh_avx2(__m256 x) {
 static inline __m256 qv__gelu_erf_avx2(__m256 x) {
     const __m256 one = _mm256_set1_ps(1.0f);
     __m256 t = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
-    __m256 s = _mm256_div_ps(one, _mm256_fmadd_ps(_mm256_set1_ps(0.25f), t, one));
+    __m256 s = _mm256_div_ps(one, _mm256_fmadd_ps(_mm256_set1_ps(QV__PHI_P), t, one));
     __m256 g = _mm256_fmadd_ps(_mm256_set1_ps(QV__PHI_G7), s, _mm256_set1_ps(QV__PHI_G6));
     g = _mm256_fmadd_ps(g, s, _mm256_set1_ps(QV__PHI_G5));
     g = _mm256_fmadd_ps(g, s, _mm256_set1_ps(QV__PHI_G4));

@@ -40,7 +40,7 @@ static inline __m512 qv__gelu_tanh_avx512(__m512 x) {
 static inline __m512 qv__gelu_erf_avx512(__m512 x) {
     const __m512 one = _mm512_set1_ps(1.0f);
     __m512 t = _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x);
-    __m512 s = _mm512_div_ps(one, _mm512_fmadd_ps(_mm512_set1_ps(0.25f), t, one));
+    __m512 s = _mm512_div_ps(one, _mm512_fmadd_ps(_mm512_set1_ps(QV__PHI_P), t, one));
     __m512 g = _mm512_fmadd_ps(_mm512_set1_ps(QV__PHI_G7), s, _mm512_set1_ps(QV__PHI_G6));
     g = _mm512_fmadd_ps(g, s, _mm512_set1_ps(QV__PHI_G5));
     g = _mm512_fmadd_ps(g, s, _mm512_set1_ps(QV__PHI_G4));

@@ -1,0 +1,105 @@
+#include "cli/console.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+
+static const char *command;
+static volatile sig_atomic_t interrupted;
+
+void qv__console_set_command(const char *name) {
+    command = name;
+}
+
+/* One write for a line, so that lines of several threads do not mix. */
+static void say(const char *head, const char *format, va_list args) {
+    char line[2048];
+    int n = qv__text_print(line, sizeof line, "qvec%s%s: %s", command ? " " : "", command ? command : "", head);
+    vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
+    strcat(line, "\n");
+    fputs(line, stderr);
+}
+
+void qv__complain(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say("", format, args);
+    va_end(args);
+}
+
+void qv__warn(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say("warning: ", format, args);
+    va_end(args);
+}
+
+int qv__text_print(char *out, size_t size, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(out, size, format, args);
+    va_end(args);
+    return n < 0 ? 0 : (size_t)n < size ? n : (int)size - 1;
+}
+
+static void note(int signal_number) {
+    interrupted = 1;
+}
+
+void qv__interrupts_note(void) {
+    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART | SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool qv__is_interrupted(void) {
+    return interrupted;
+}
+
+/* ---- the log ---- */
+
+static const char *level_name(qv__log_level level) {
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    return names[level];
+}
+
+static int print_time(char *out, size_t size) {
+    struct timespec now;
+    struct tm t;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &t);
+    return qv__text_print(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
+                          t.tm_hour, t.tm_min, t.tm_sec, now.tv_nsec / 1000000);
+}
+
+static void log_text(qv__log_level level, const char *line) {
+    char out[1200];
+    int n = print_time(out, sizeof out);
+    qv__text_print(out + n, sizeof out - (size_t)n, " %s %s\n", level_name(level), line);
+    fputs(out, stderr);
+}
+
+static void log_json(qv__log_level level, const char *line) {
+    char now[64], out[8 * 1024];
+    print_time(now, sizeof now);
+    size_t n = (size_t)qv__text_print(out, sizeof out, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"", now,
+                                      level_name(level));
+    for (const unsigned char *p = (const unsigned char *)line; *p && n + 16 < sizeof out; p++) {
+        if (*p == '"' || *p == '\\')
+            out[n++] = '\\', out[n++] = (char)*p;
+        else if (*p < 0x20)
+            n += (size_t)qv__text_print(out + n, sizeof out - n, "\\u%04x", *p);
+        else
+            out[n++] = (char)*p;
+    }
+    memcpy(out + n, "\"}\n", 4);
+    fputs(out, stderr);
+}
+
+void qv__console_log(qv__log_level most_verbose, bool json) {
+    qv__log_set_sink(json ? log_json : log_text, most_verbose);
+}

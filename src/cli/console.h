@@ -1,0 +1,31 @@
+/* What the program says beside its results, on stderr, and how it is interrupted. */
+#ifndef QVEC_CLI_CONSOLE_H
+#define QVEC_CLI_CONSOLE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/log.h"
+
+/* Exit statuses. */
+enum { QV__EXIT_DONE = 0, QV__EXIT_FAILED = 1, QV__EXIT_USAGE = 2, QV__EXIT_MODEL = 3, QV__EXIT_INTERRUPTED = 130 };
+
+/* The command's name for the head of every line; set once, before threads. */
+void qv__console_set_command(const char *name);
+
+/* One line "qvec embed: ..." on stderr. */
+__attribute__((format(printf, 1, 2))) void qv__complain(const char *format, ...);
+/* The same with "warning: ". */
+__attribute__((format(printf, 1, 2))) void qv__warn(const char *format, ...);
+
+/* snprintf, but gives what was written, not what would have been. */
+__attribute__((format(printf, 3, 4))) int qv__text_print(char *out, size_t size, const char *format, ...);
+
+/* SIGINT and SIGTERM are noted from here on; the second one ends the program at once. */
+void qv__interrupts_note(void);
+bool qv__is_interrupted(void);
+
+/* Log lines of the library go to stderr, as text or as one JSON object a line. */
+void qv__console_log(qv__log_level most_verbose, bool json);
+#endif

@@ -1,0 +1,33 @@
+/* MODEL and the flags that every command with a model takes. */
+#ifndef QVEC_CLI_MODEL_FLAGS_H
+#define QVEC_CLI_MODEL_FLAGS_H
+
+#include "cli/options.h"
+
+typedef struct {
+    const char *model; /* NULL: the built-in one */
+    const char *load_format, *download_dir;
+    /* the rest is for commands that compute */
+    const char *task, *cpu_tier;                        /* NULL: default */
+    int64_t threads, max_model_len, max_batched_tokens; /* 0: default */
+    int64_t image_cache, prefix_cache;                  /* bytes; 0: off, -1: default */
+} qv__model_flags;
+
+extern const qv__model_flags qv__model_flags_default;
+
+/* Rows for sets whose `values` is a qv__model_flags. */
+extern const qv__option qv__model_rows[], qv__compute_rows[];
+enum { QV__MODEL_ROWS = 3, QV__COMPUTE_ROWS = 7 };
+
+/* Resolves MODEL. *folder: malloc'd; *load_format: what to open it with (a folder of the built-in model without weights
+ * is opened with dummy ones). False: the reason has been printed. */
+bool qv__model_flags_folder(const qv__model_flags *flags, char **folder, const char **load_format);
+
+/* "Qwen/Qwen3-VL-Embedding-2B", a path as typed, or "qvec/dummy-small": what the model is called in messages. Static or
+ * the caller's memory. */
+const char *qv__model_flags_name(const qv__model_flags *flags);
+
+/* Resolves and opens. wanted: the task that the command needs (AUTO: either). The built-in model does both. media_root
+ * may be NULL. False: the reason has been printed. */
+bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const char *media_root, qv_model **out);
+#endif

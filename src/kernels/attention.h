@@ -1,0 +1,46 @@
+/* The pieces of tiled attention with an online softmax; backend/cpu/attention.c puts them together.
+ *
+ * One query row of one head against its visible keys j = 0, 1, ... (absolute positions), in blocks of QV__KEY_BLOCK
+ * keys that start at multiples of it. State: m = -inf, 16 partial sums l = 0, acc[dim] = 0. For each block, over the
+ * keys that the row sees and no others: s_j = scale * dot, dot = sum over k of q[k] key_j[k], k upwards in one
+ * accumulator (fused) m'  = max(m, max s_j);  c = exp(m - m');  p_j = exp(s_j - m');  m = m' l[i] = l[i] * c, then +
+ * p_j for each j of the block with j % 16 = i, upwards acc = acc * c, then fma(p_j, value_j, acc), j upwards At the end
+ * out = acc / L, L = the 16 partial sums added pairwise: i with i + 8, then i + 4, i + 2, i + 1. Every tier does
+ * exactly this, so the bytes are the same; exp is math.h's. */
+#ifndef QVEC_KERNELS_ATTENTION_H
+#define QVEC_KERNELS_ATTENTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/tier.h"
+
+enum {
+    QV__KEY_BLOCK = 64, /* keys of a block */
+    QV__QUERY_TILE = 6, /* most rows of one multiply */
+    QV__HEAD_DIM_MAX = 256,
+    QV__SUM_LANES = 16,
+};
+
+typedef struct {
+    /* out[k][QV__KEY_BLOCK]: out[k][j] = row[j][k] for j < count, 0 for the rest; k < dim. */
+    void (*transpose)(float *out, const float *const row[], int count, int dim);
+    /* c[r] is width floats at c + r * c_stride, r < rows <= QV__QUERY_TILE, width a multiple of 16, c and b 64-byte
+     * aligned with strides that are multiples of 16:
+     * c[r][n] = (keep ? c[r][n] : 0) then fma(a[r][k], b[k][n], .), k = 0 .. depth - 1 upwards. */
+    void (*multiply)(float *c, int64_t c_stride, const float *const a[], int rows, const float *b, int64_t b_stride,
+                     int depth, int width, bool keep);
+    /* One row, one block, as above: s[count] holds the dots and becomes p (up to the next multiple of 16 the rest is
+     * overwritten); m and l are updated. count in [1, QV__KEY_BLOCK]. Returns c. */
+    float (*softmax)(float *s, int count, float scale, float *m, float l[QV__SUM_LANES]);
+    /* acc[i] *= by; width a multiple of 16. */
+    void (*rescale)(float *acc, float by, int width);
+    /* out[i] = acc[i] / L, i < dim. */
+    void (*finish)(float *out, const float *acc, const float l[QV__SUM_LANES], int dim);
+} qv__attention_kernels;
+
+const qv__attention_kernels *qv__attention_kernels_of(qv__tier tier); /* static */
+#if defined(__x86_64__)
+extern const qv__attention_kernels qv__attention_avx2, qv__attention_avx512;
+#endif
+#endif
