@@ -70,13 +70,13 @@ static qv__item *take_expired(qv__engine *e) {
 
 /* ---- the threads ---- */
 
-int qv__engine_turn(qv__engine *e, qv__pass *pass) {
+int qv__engine_turn(qv__engine *e, qv__round *r) {
     pthread_mutex_lock(&e->lock);
     qv__item *expired = take_expired(e);
-    int taken = qv__pass_form(pass);
+    int taken = qv__round_form(r);
     pthread_mutex_unlock(&e->lock);
     call_back(expired);
-    if (taken > 0) qv__pass_run(pass);
+    if (taken > 0) qv__round_run(r);
     return taken;
 }
 
@@ -93,7 +93,7 @@ static bool wait_for_work(qv__engine *e) {
 
 static void *worker_main(void *context) {
     qv__engine *e = context;
-    while (wait_for_work(e)) qv__engine_turn(e, &e->passes[0]);
+    while (wait_for_work(e)) qv__engine_turn(e, &e->rounds[0]);
     return NULL;
 }
 
@@ -142,7 +142,7 @@ static qv_status start_threads(qv__engine *e, qv_error *err) {
 /* ---- open and close ---- */
 
 static void free_engine(qv__engine *e) {
-    for (int pass = 0; pass < QV__PASSES; pass++) qv__pass_close(&e->passes[pass]);
+    for (int i = 0; i < QV__ROUNDS; i++) qv__round_close(&e->rounds[i]);
     qv__prefix_store_close(&e->prefixes);
     qv__feature_store_close(&e->features);
     qv__recent_clear(&e->recent);
@@ -170,8 +170,8 @@ static qv_status make_parts(qv__engine *e, qv_error *err) {
     bool nests = o->nested_tokens > 0;
     if (!qv__queue_open(&e->queue, nests ? (int32_t)o->nested_tokens : 0))
         return qv__fail(err, QV_NO_MEMORY, "out of memory for the queue");
-    qv_status status = qv__pass_open(&e->passes[0], e, 0, o->max_batched_tokens, err);
-    if (!status && nests) status = qv__pass_open(&e->passes[1], e, 1, o->nested_tokens, err);
+    qv_status status = qv__round_open(&e->rounds[0], e, 0, o->max_batched_tokens, err);
+    if (!status && nests) status = qv__round_open(&e->rounds[1], e, 1, o->nested_tokens, err);
     if (!status && o->prefix_cache_bytes > 0 && token_bytes > 0)
         status = qv__prefix_store_open(backend, token_bytes, o->prefix_cache_bytes, &e->prefixes, err);
     if (!status && o->image_cache_bytes > 0)

@@ -12,23 +12,23 @@ typedef struct entry {
     int height, width;
     float *features; /* device memory */
     size_t bytes;
-    uint64_t pinned[QV__PASSES]; /* serial of the last pass that was given these features */
+    uint64_t pinned[QV__ROUNDS]; /* serial of the last forward that was given these features */
     struct entry *chain;         /* of the bucket */
     struct entry *newer, *older; /* by last use */
 } entry;
 
 typedef struct {
     qv__feature_store *store;
-    int pass;
+    int number;
 } view;
 
 struct qv__feature_store {
     qv__backend *backend;
     size_t max_bytes, bytes;
-    uint64_t serial;              /* of the newest pass */
-    uint64_t running[QV__PASSES]; /* serials; 0: not under way */
-    view views[QV__PASSES];
-    qv__feature_cache caches[QV__PASSES];
+    uint64_t serial;              /* of the newest forward */
+    uint64_t running[QV__ROUNDS]; /* serials; 0: not under way */
+    view views[QV__ROUNDS];
+    qv__feature_cache caches[QV__ROUNDS];
     entry *buckets[BUCKETS];
     entry *newest, *oldest;
     qv__feature_stats stats;
@@ -61,8 +61,8 @@ static void link_newest(qv__feature_store *s, entry *e) {
 }
 
 static bool is_pinned(const qv__feature_store *s, const entry *e) {
-    for (int pass = 0; pass < QV__PASSES; pass++)
-        if (s->running[pass] && e->pinned[pass] == s->running[pass]) return true;
+    for (int i = 0; i < QV__ROUNDS; i++)
+        if (s->running[i] && e->pinned[i] == s->running[i]) return true;
     return false;
 }
 
@@ -94,7 +94,7 @@ static bool find(void *user, const qv__vision_run *run, const float **features) 
     entry *e = lookup(s, run);
     if (!e) return s->stats.misses++, false;
     s->stats.hits++;
-    e->pinned[v->pass] = s->running[v->pass];
+    e->pinned[v->number] = s->running[v->number];
     unlink_entry(s, e);
     link_newest(s, e);
     *features = e->features;
@@ -143,9 +143,9 @@ qv_status qv__feature_store_open(qv__backend *backend, int64_t max_bytes, qv__fe
     if (!s) return qv__fail(err, QV_NO_MEMORY, "out of memory for the feature cache");
     s->backend = backend;
     s->max_bytes = (size_t)max_bytes;
-    for (int pass = 0; pass < QV__PASSES; pass++) {
-        s->views[pass] = (view){s, pass};
-        s->caches[pass] = (qv__feature_cache){.find = find, .offer = offer, .user = &s->views[pass]};
+    for (int i = 0; i < QV__ROUNDS; i++) {
+        s->views[i] = (view){s, i};
+        s->caches[i] = (qv__feature_cache){.find = find, .offer = offer, .user = &s->views[i]};
     }
     return QV_OK;
 }
@@ -158,13 +158,13 @@ void qv__feature_store_close(qv__feature_store **store) {
     *store = NULL;
 }
 
-const qv__feature_cache *qv__feature_store_begin(qv__feature_store *s, int pass) {
-    s->running[pass] = ++s->serial;
-    return &s->caches[pass];
+const qv__feature_cache *qv__feature_store_begin(qv__feature_store *s, int round) {
+    s->running[round] = ++s->serial;
+    return &s->caches[round];
 }
 
-void qv__feature_store_end(qv__feature_store *s, int pass) {
-    s->running[pass] = 0;
+void qv__feature_store_end(qv__feature_store *s, int round) {
+    s->running[round] = 0;
 }
 
 void qv__feature_store_get_stats(const qv__feature_store *s, qv__feature_stats *stats) {

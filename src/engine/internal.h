@@ -18,7 +18,8 @@ typedef struct {
     qv__prefix view;                /* of used */
 } qv__plan;
 
-/* A forward pass: 0 the usual one, 1 the one nested in its pauses. Arrays hold `capacity` items. */
+/* A round of the worker: some items are taken, and computed in one forward pass (in several when memory is short).
+ * Number 0 is the usual one, 1 the one nested in its pauses. Arrays hold `capacity` items. */
 typedef struct {
     qv__engine *engine;
     int number;
@@ -32,8 +33,8 @@ typedef struct {
     int first, planned;
     int64_t rows;                  /* computed tokens of the planned */
     int64_t longest;               /* of them, most for one item */
-    int64_t started_ns, nested_ns; /* pass 0: when it began, and how much of it went to nested ones */
-} qv__pass;
+    int64_t started_ns, nested_ns; /* when the forward began; how much of it went to nested rounds */
+} qv__round;
 
 struct qv__engine {
     qv__network *network;
@@ -54,7 +55,7 @@ struct qv__engine {
     qv__prefix_store *prefixes;  /* NULL: off */
     qv__feature_store *features; /* NULL: off */
     qv__recent recent;
-    qv__pass passes[QV__PASSES];
+    qv__round rounds[QV__ROUNDS];
 
     pthread_t worker, timekeeper;
 };
@@ -64,15 +65,15 @@ struct qv__engine {
 void qv__engine_finish(qv__engine *engine, qv__item *const *items, int count);
 /* Takes a batch (and what is past its deadline) out of the queue and computes it; how many items, 0: nothing waits. On
  * the worker's thread. */
-int qv__engine_turn(qv__engine *engine, qv__pass *pass);
+int qv__engine_turn(qv__engine *engine, qv__round *round);
 
 /* schedule.c */
-qv_status qv__pass_open(qv__pass *pass, qv__engine *engine, int number, int64_t budget, qv_error *err);
-void qv__pass_close(qv__pass *pass);
+qv_status qv__round_open(qv__round *round, qv__engine *engine, int number, int64_t budget, qv_error *err);
+void qv__round_close(qv__round *round);
 /* Takes a batch out of the queue, with the lock held; 0: nothing was taken. */
-int qv__pass_form(qv__pass *pass);
+int qv__round_form(qv__round *round);
 /* Computes and finishes what was taken. */
-void qv__pass_run(qv__pass *pass);
+void qv__round_run(qv__round *round);
 /* shared of each item: the most it has in common with another of them. */
 void qv__items_find_shared(qv__item *const *items, size_t count);
 #endif

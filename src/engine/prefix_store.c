@@ -188,7 +188,7 @@ qv__prefix_entry *qv__prefix_store_begin(qv__prefix_store *store, const qv__sequ
     if (length > s->length - 1) length = s->length - 1;
     length = cut_to_fit(store, s, qv__sequence_cut(s, length));
     if (length < QV__PREFIX_MIN || length - have < QV__PREFIX_MIN) return NULL;
-    if (best_match(store, s, -1).length >= length) return NULL; /* another pass is computing it */
+    if (best_match(store, s, -1).length >= length) return NULL; /* it is being computed for others */
     if (!make_room(store, entry_bytes(store, s, length))) return NULL;
     qv__prefix_entry *e = make_entry(store, s, length);
     if (!e) return NULL;

@@ -12,26 +12,26 @@ enum {
     RECENT_SHARE = 4, /* a head noticed among prompts of late may take 1/4 of the store: it may be chance */
 };
 
-qv_status qv__pass_open(qv__pass *p, qv__engine *engine, int number, int64_t budget, qv_error *err) {
-    p->engine = engine;
-    p->number = number;
-    p->budget = budget;
-    p->capacity = budget < MAX_BATCH_ITEMS ? (int)budget : MAX_BATCH_ITEMS;
-    size_t n = (size_t)p->capacity;
-    p->items = qv__calloc(n, sizeof(qv__item *));
-    p->plans = qv__calloc(n, sizeof *p->plans);
-    p->batch = qv__calloc(n, sizeof *p->batch);
-    p->statuses = qv__calloc(n, sizeof *p->statuses);
-    if (p->items && p->plans && p->batch && p->statuses) return QV_OK;
-    return qv__fail(err, QV_NO_MEMORY, "out of memory for batches of %d items", p->capacity);
+qv_status qv__round_open(qv__round *r, qv__engine *engine, int number, int64_t budget, qv_error *err) {
+    r->engine = engine;
+    r->number = number;
+    r->budget = budget;
+    r->capacity = budget < MAX_BATCH_ITEMS ? (int)budget : MAX_BATCH_ITEMS;
+    size_t n = (size_t)r->capacity;
+    r->items = qv__calloc(n, sizeof(qv__item *));
+    r->plans = qv__calloc(n, sizeof *r->plans);
+    r->batch = qv__calloc(n, sizeof *r->batch);
+    r->statuses = qv__calloc(n, sizeof *r->statuses);
+    if (r->items && r->plans && r->batch && r->statuses) return QV_OK;
+    return qv__fail(err, QV_NO_MEMORY, "out of memory for batches of %d items", r->capacity);
 }
 
-void qv__pass_close(qv__pass *p) {
-    qv__free(p->items);
-    qv__free(p->plans);
-    qv__free(p->batch);
-    qv__free(p->statuses);
-    *p = (qv__pass){0};
+void qv__round_close(qv__round *r) {
+    qv__free(r->items);
+    qv__free(r->plans);
+    qv__free(r->batch);
+    qv__free(r->statuses);
+    *r = (qv__round){0};
 }
 
 /* ---- what is shared ---- */
@@ -66,8 +66,8 @@ static int32_t worth_keeping(qv__engine *e, const qv__item *item) {
     return item->shared > late ? item->shared : late;
 }
 
-static void release(qv__pass *p, qv__plan *plan, bool computed) {
-    qv__prefix_store *store = p->engine->prefixes;
+static void release(qv__round *r, qv__plan *plan, bool computed) {
+    qv__prefix_store *store = r->engine->prefixes;
     if (plan->used) qv__prefix_store_release(store, plan->used);
     if (plan->begun) qv__prefix_store_end(store, plan->begun, computed);
     *plan = (qv__plan){0};
@@ -75,15 +75,16 @@ static void release(qv__pass *p, qv__plan *plan, bool computed) {
 
 /* Adds the item to the batch unless its rows do not fit; a batch takes its first item whatever its length. `keep`:
  * begin a prefix that others will use. */
-static bool plan(qv__pass *p, qv__item *item, bool keep) {
-    qv__engine *e = p->engine;
-    qv__plan *plan = &p->plans[p->planned];
+static bool add_to_batch(qv__round *r, qv__item *item, bool keep) {
+    if (r->planned == r->capacity) return false;
+    qv__engine *e = r->engine;
+    qv__plan *plan = &r->plans[r->planned];
     int32_t have = 0;
     *plan = (qv__plan){0};
-    if (e->prefixes) plan->used = qv__prefix_store_find(e->prefixes, &item->sequence, p->number + 1, &have);
+    if (e->prefixes) plan->used = qv__prefix_store_find(e->prefixes, &item->sequence, r->number + 1, &have);
     int64_t rows = item->sequence.length - have;
-    if (p->planned == p->capacity || (p->planned > 0 && p->rows + rows > p->budget)) {
-        release(p, plan, false);
+    if (r->planned > 0 && r->rows + rows > r->budget) {
+        release(r, plan, false);
         return false;
     }
     if (plan->used) {
@@ -91,42 +92,43 @@ static bool plan(qv__pass *p, qv__item *item, bool keep) {
         plan->view.length = have;
     }
     if (e->prefixes && keep)
-        plan->begun = qv__prefix_store_begin(e->prefixes, &item->sequence, worth_keeping(e, item), have, p->number + 1);
+        plan->begun = qv__prefix_store_begin(e->prefixes, &item->sequence, worth_keeping(e, item), have, r->number + 1);
     if (e->prefixes) qv__prefix_store_count(e->prefixes, have);
     item->prefix_tokens = have;
-    p->batch[p->planned] = (qv__batch_item){.sequence = &item->sequence,
+    r->batch[r->planned] = (qv__batch_item){.sequence = &item->sequence,
                                             .prefix = plan->used ? &plan->view : NULL,
                                             .keep = plan->begun ? &plan->begun->prefix : NULL,
                                             .hidden = item->want_score ? NULL : item->hidden,
                                             .score = item->want_score ? &item->score : NULL};
-    p->statuses[p->planned++] = QV_OK;
-    p->rows += rows;
-    if (rows > p->longest) p->longest = rows;
+    r->statuses[r->planned++] = QV_OK;
+    r->rows += rows;
+    if (rows > r->longest) r->longest = rows;
     return true;
 }
 
-static void begin_plan(qv__pass *p, int first) {
-    p->first = first;
-    p->planned = 0;
-    p->rows = p->longest = 0;
+static void begin_plan(qv__round *r, int first) {
+    r->first = first;
+    r->planned = 0;
+    r->rows = r->longest = 0;
 }
 
-/* Clients in turn, as long as their next items fit. The first whose item does not keeps its turn for the next batch. */
-int qv__pass_form(qv__pass *p) {
-    qv__queue *q = &p->engine->queue;
+/* Clients in turn, as long as their next items fit. The first whose item does not keeps its turn for the next batch.
+ * Looking for what is shared takes microseconds an item; memory for a new prefix is reserved here and touched later. */
+int qv__round_form(qv__round *r) {
+    qv__queue *q = &r->engine->queue;
     qv__lane *waits = NULL;
     qv__item *item;
     int64_t now = qv__now_ns();
-    p->taken = 0;
-    begin_plan(p, 0);
-    for (int skipped = 0; skipped < SKIP_LANES && skipped < q->lanes && (item = qv__queue_peek(q, p->number > 0));) {
-        if (p->rows >= p->budget) break;
+    r->taken = 0;
+    begin_plan(r, 0);
+    for (int skipped = 0; skipped < SKIP_LANES && skipped < q->lanes && (item = qv__queue_peek(q, r->number > 0));) {
+        if (r->rows >= r->budget) break;
         qv__lane *lane = q->turn;
-        if (plan(p, item, true)) {
+        if (add_to_batch(r, item, true)) {
             qv__queue_take(q, item);
             item->state = QV__ITEM_RUNNING;
             item->started_ns = now;
-            p->items[p->taken++] = item;
+            r->items[r->taken++] = item;
         } else {
             if (!waits) waits = lane;
             qv__queue_skip(q);
@@ -134,15 +136,15 @@ int qv__pass_form(qv__pass *p) {
         }
     }
     if (waits) q->turn = waits;
-    p->engine->stats.running_items += p->taken;
-    return p->taken;
+    r->engine->stats.running_items += r->taken;
+    return r->taken;
 }
 
 /* ---- computing ---- */
 
 /* Between row blocks of a long item: short ones that wait are computed, unless nested work has had its half. */
 static void pause_for_short(void *user) {
-    qv__pass *outer = user, *nested = &outer->engine->passes[1];
+    qv__round *outer = user, *nested = &outer->engine->rounds[1];
     qv__engine *e = outer->engine;
     int64_t now = qv__now_ns();
     if (outer->nested_ns > now - outer->started_ns - outer->nested_ns) return;
@@ -150,20 +152,20 @@ static void pause_for_short(void *user) {
 }
 
 /* One forward pass of the planned items; afterwards nothing is referenced any more. */
-static qv_status forward(qv__pass *p, qv_error *err) {
-    qv__engine *e = p->engine;
-    bool pauses = p->number == 0 && e->options.nested_tokens > 0 && p->longest > e->options.nested_tokens;
+static qv_status forward(qv__round *r, qv_error *err) {
+    qv__engine *e = r->engine;
+    bool pauses = r->number == 0 && e->options.nested_tokens > 0 && r->longest > e->options.nested_tokens;
     if (e->prefixes) qv__prefix_store_sweep(e->prefixes);
-    qv__batch batch = {.items = p->batch,
-                       .count = p->planned,
+    qv__batch batch = {.items = r->batch,
+                       .count = r->planned,
                        .pause = pauses ? pause_for_short : NULL,
-                       .user = p,
-                       .features = e->features ? qv__feature_store_begin(e->features, p->number) : NULL};
-    p->started_ns = qv__now_ns();
-    p->nested_ns = 0;
-    qv_status status = qv__network_forward(e->network, &batch, p->statuses, err);
-    if (e->features) qv__feature_store_end(e->features, p->number);
-    for (int i = p->planned - 1; i >= 0; i--) release(p, &p->plans[i], !status && !p->statuses[i]);
+                       .user = r,
+                       .features = e->features ? qv__feature_store_begin(e->features, r->number) : NULL};
+    r->started_ns = qv__now_ns();
+    r->nested_ns = 0;
+    qv_status status = qv__network_forward(e->network, &batch, r->statuses, err);
+    if (e->features) qv__feature_store_end(e->features, r->number);
+    for (int i = r->planned - 1; i >= 0; i--) release(r, &r->plans[i], !status && !r->statuses[i]);
     return status;
 }
 
@@ -175,15 +177,15 @@ static void set_status(qv__item *item, qv_status batch_status, qv_status own, co
         qv__fail(&item->error, item->status, "%s", qv_status_text(item->status));
 }
 
-static void count_batch(qv__pass *p) {
-    qv__engine *e = p->engine;
+static void count_batch(qv__round *r) {
+    qv__engine *e = r->engine;
     qv__prefix_stats prefixes = {0};
     qv__feature_stats features = {0};
     if (e->prefixes) qv__prefix_store_get_stats(e->prefixes, &prefixes);
     if (e->features) qv__feature_store_get_stats(e->features, &features);
     pthread_mutex_lock(&e->lock);
     e->stats.batches++;
-    e->stats.nested_batches += p->number > 0;
+    e->stats.nested_batches += r->number > 0;
     e->stats.prefix_hits = prefixes.hits;
     e->stats.prefix_misses = prefixes.misses;
     e->stats.prefix_tokens = prefixes.saved_tokens;
@@ -195,31 +197,32 @@ static void count_batch(qv__pass *p) {
 }
 
 /* Computes items [first, first + planned) and finishes them; QV_NO_MEMORY for several is left to the caller. */
-static qv_status run_planned(qv__pass *p) {
+static qv_status run_planned(qv__round *r) {
     qv_error err = {0};
-    qv_status status = forward(p, &err);
-    count_batch(p);
-    if (status == QV_NO_MEMORY && p->planned > 1) return status;
-    for (int i = 0; i < p->planned; i++) set_status(p->items[p->first + i], status, p->statuses[i], &err);
-    qv__engine_finish(p->engine, p->items + p->first, p->planned);
+    qv_status status = forward(r, &err);
+    count_batch(r);
+    if (status == QV_NO_MEMORY && r->planned > 1) return status;
+    for (int i = 0; i < r->planned; i++) set_status(r->items[r->first + i], status, r->statuses[i], &err);
+    qv__engine_finish(r->engine, r->items + r->first, r->planned);
     return QV_OK;
 }
 
 /* In smaller and smaller batches, so that only an item that does not fit alone fails. Memory is short: nothing is kept,
  * and without what they would have shared the rows are counted anew. */
-static void run_in_parts(qv__pass *p) {
-    int limit = p->taken / 2, first = 0;
-    while (first < p->taken) {
-        begin_plan(p, first);
-        while (p->planned < limit && first + p->planned < p->taken && plan(p, p->items[first + p->planned], false)) {
+static void run_in_parts(qv__round *r) {
+    int limit = r->taken / 2, first = 0;
+    while (first < r->taken) {
+        begin_plan(r, first);
+        while (r->planned < limit && first + r->planned < r->taken &&
+               add_to_batch(r, r->items[first + r->planned], false)) {
         }
-        if (run_planned(p))
-            limit = p->planned / 2;
+        if (run_planned(r))
+            limit = r->planned / 2;
         else
-            first += p->planned;
+            first += r->planned;
     }
 }
 
-void qv__pass_run(qv__pass *p) {
-    if (run_planned(p)) run_in_parts(p);
+void qv__round_run(qv__round *r) {
+    if (run_planned(r)) run_in_parts(r);
 }
