@@ -1,7 +1,6 @@
 #include "kernels/rows.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "kernels/half.h"
 
@@ -45,11 +44,7 @@ static void rope(float *x, int64_t half, const float *cos, const float *sin) {
 }
 
 static inline float value_at(const void *x, qv__dtype dtype, int64_t i) {
-    float value;
-    uint16_t half;
-    if (dtype == QV__F32) return memcpy(&value, (const char *)x + 4 * i, sizeof value), value;
-    memcpy(&half, (const char *)x + 2 * i, sizeof half);
-    return dtype == QV__BF16 ? qv__bf16_to_float(half) : qv__f16_to_float(half);
+    return qv__stored_to_float(dtype, (const unsigned char *)x + (size_t)i * qv__dtype_size(dtype));
 }
 
 static void widen(float *out, const void *x, qv__dtype dtype, int64_t width) {
@@ -71,6 +66,10 @@ static void add_weighted(float *x, const float weights[4], const void *const tab
 static const qv__rows_kernels portable = {rmsnorm, layernorm, rope, widen, add, add_weighted};
 
 const qv__rows_kernels *qv__rows_kernels_of(qv__tier tier) {
+#if defined(__x86_64__)
+    if (tier == QV__TIER_AVX512) return &qv__rows_avx512;
+    if (tier == QV__TIER_AVX2) return &qv__rows_avx2;
+#endif
     return &portable;
 }
 

@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
+#include "base/dtype.h"
 #include "kernels/tier.h"
-#include "store/checkpoint.h"
 
 typedef struct {
     /* out[i] = x[i] * s * weight[i], s = 1 / sqrt(sum x² / width + eps). out may be x. */
