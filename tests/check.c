@@ -1,10 +1,12 @@
 #include "check.h"
 
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -85,6 +87,42 @@ static const char *join(const char *variable, const char *fallback, const char *
 }
 const char *check_source_path(const char *relative) { return join("QVEC_TEST_SOURCE", "tests", relative); }
 const char *check_build_path(const char *relative) { return join("QVEC_TEST_BUILD", "build/tests", relative); }
+
+enum { MAX_FOLDERS = 256 };
+static char folders[MAX_FOLDERS][32];
+static int folder_count;
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *at) {
+    (void)status, (void)kind, (void)at;
+    return remove(path);
+}
+
+static void remove_folders(void) {
+    for (int i = 0; i < folder_count; i++) nftw(folders[i], remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+const char *check_folder(void) {
+    if (folder_count == MAX_FOLDERS) abort();
+    if (folder_count == 0) atexit(remove_folders);
+    char *folder = folders[folder_count];
+    snprintf(folder, sizeof folders[0], "/tmp/qvec-test-XXXXXX");
+    if (!mkdtemp(folder)) check_fail(__FILE__, __LINE__, "cannot make a folder in /tmp");
+    folder_count++;
+    return folder;
+}
+
+const char *check_write(const char *folder, const char *name, const void *data, size_t size) {
+    static char path[4096];
+    const char *slash = strchr(name, '/');
+    if (slash) {
+        snprintf(path, sizeof path, "%s/%.*s", folder, (int)(slash - name), name);
+        mkdir(path, 0755);
+    }
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, size, f) != size || fclose(f)) check_fail(__FILE__, __LINE__, "cannot write %s", path);
+    return path;
+}
 
 /* In a function of its own, so that no local of main's loop lives across setjmp. */
 static void run_one(check_function function) {

@@ -21,6 +21,10 @@ double check_uniform(uint64_t *state);           /* [-1, 1) */
 /* `size` bytes that end (or begin, with at_start) at a page that faults: reads past the end are caught.
  * Freed at exit. */
 void *check_guarded(size_t size, bool at_start);
+/* A new empty folder; it and what is in it are removed at exit. */
+const char *check_folder(void);
+/* Writes folder/name (name may have one level of folders, which are made) and returns its path; static buffer. */
+const char *check_write(const char *folder, const char *name, const void *data, size_t size);
 /* Path below the build's or source's test data; static buffer. */
 const char *check_source_path(const char *relative); /* below tests/ in the source tree */
 const char *check_build_path(const char *relative);  /* below the build folder's tests/ */
@@ -44,10 +48,16 @@ const char *check_build_path(const char *relative);  /* below the build folder's
         const char *a_ = (actual), *e_ = (expected);                                            \
         if (!a_ || strcmp(a_, e_)) check_fail(__FILE__, __LINE__, "%s is \"%s\", expected \"%s\"", #actual, a_ ? a_ : "(null)", e_); \
     } while (0)
-/* For functions that return qv_status and fill `err`. */
+/* For functions that return qv_status and fill `err`: success, or this status with `words` in the message. */
 #define CHECK_OK(call, err)                                                                     \
     do {                                                                                        \
         int s_ = (call);                                                                        \
         if (s_) check_fail(__FILE__, __LINE__, "%s: status %d: %s", #call, s_, (err).message);  \
+    } while (0)
+#define CHECK_FAILS(call, code, words, err)                                                     \
+    do {                                                                                        \
+        int s_ = (call);                                                                        \
+        if (s_ != (code) || !strstr((err).message, (words)))                                    \
+            check_fail(__FILE__, __LINE__, "%s: status %d: \"%s\", expected %d with \"%s\"", #call, s_, (err).message, (int)(code), (words)); \
     } while (0)
 #endif

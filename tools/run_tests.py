@@ -118,8 +118,15 @@ def suite_build(suite):
     ninja(suite, suite.build)
 
 
+def fuzz_names():
+    return sorted(os.path.basename(path)[:-2] for path in glob.glob(os.path.join(ROOT, "tests", "fuzz", "*.c")))
+
+
 def build_asan(suite):
     set_up(suite, ASAN, "--werror", "--buildtype=debugoptimized", "-Dfuzz=true", "-Db_lundef=false", CC="clang")
+    text = check_tree.read(os.path.join(ASAN, "build.ninja"))
+    if not all(f"tests/fuzz/fuzz_{name}:" in text for name in fuzz_names()):  # Meson listed the folder when it was set up
+        suite.must("meson reconfigure", ["meson", "setup", "--reconfigure", ASAN])
     ninja(suite, ASAN)
 
 
@@ -225,7 +232,7 @@ def suite_tsan(suite):
 
 def suite_fuzz(suite):
     build_asan(suite)
-    names = sorted(os.path.basename(path)[:-2] for path in glob.glob(os.path.join(ROOT, "tests", "fuzz", "*.c")))
+    names = fuzz_names()
 
     def fuzz(name):
         work = os.path.join(ASAN, "fuzz", name)  # findings of earlier runs; the saved corpus is only read
