@@ -10,6 +10,7 @@ of a suite, however deep, fails the suite."""
 import argparse
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -66,7 +67,8 @@ class Suite:
         """As run, but counts as a test, and its failure ends the suite."""
         status, output = self.run(arguments, **options)
         if status:
-            raise Failure(f"{what}: exit status {status}\n{output[-6000:]}")
+            lines = [line for line in output.splitlines() if not re.match(r"\[\d+/\d+\] ", line)]  # ninja's progress
+            raise Failure("\n".join([f"{what}: exit status {status}", *lines[-60:]]))
         self.add(what, PASSED)
         return output
 
@@ -269,7 +271,7 @@ def check_symbols(suite, library):
     output = suite.must("nm libqvec.so", ["nm", "--dynamic", "--defined-only", "--format=posix", library])
     exported = {line.split()[0].split("@")[0] for line in output.splitlines()}
     header = check_tree.read(os.path.join(ROOT, "include", "qvec", "qvec.h"))
-    declared = set(check_tree.re.findall(r"QV_API [^;(]*?\b(qv_\w+)\(", header))
+    declared = set(re.findall(r"QV_API [^;(]*?\b(qv_\w+)\(", header))
     suite.check("libqvec.so exports what qvec.h declares and no more",
                 [f"exported but not declared: {name}" for name in sorted(exported - declared)]
                 + [f"declared but not exported: {name}" for name in sorted(declared - exported)])

@@ -5,6 +5,7 @@
  * byte starts a text that goes on to the next 0xFF. 0xFE ends the query of a rerank pair. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/utf8.h"
 #include "prep/prompt.h"

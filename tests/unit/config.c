@@ -139,7 +139,7 @@ TEST(fields_out_of_range_are_named) {
         {"vision_config.patch_size", "257", QV_BAD_CHECKPOINT, "patch_size is 257"},
         {"vision_config.hidden_act", "\"relu\"", QV_UNSUPPORTED, "hidden_act is \"relu\""},
         {"vision_config.num_position_embeddings", "2305", QV_BAD_CHECKPOINT, "not a square"},
-        {"vision_config.hidden_size", "16777200", QV_BAD_CHECKPOINT, "over 2^24"},
+        {"vision_config.hidden_size", "16777200", QV_BAD_CHECKPOINT, "hidden_size / num_heads is over 256"},
         {"vision_config.deepstack_visual_indexes", "[0, 1, 4]", QV_BAD_CHECKPOINT, "deepstack_visual_indexes[2]"},
         {"vision_config.deepstack_visual_indexes", "[1, 1, 2]", QV_BAD_CHECKPOINT, "not ascending"},
         {"vision_config.deepstack_visual_indexes", "[0,0,0,0,0,0,0,0,0]", QV_BAD_CHECKPOINT, "at most 8"},
