@@ -17,7 +17,7 @@ MAY_INCLUDE = {
     "model": {"backend", "kernels/half.h", "store", "base", "qvec"},
     "text": {"store", "base", "qvec"},
     "media": {"base", "qvec"},
-    "prep": {"text", "store", "base", "qvec", "model/sequence.h"},
+    "prep": {"text", "kernels", "store", "base", "qvec", "model/sequence.h"},
     "engine": {"model", "backend", "base", "qvec"},
     "lib": {"engine", "media", "prep", "text", "model", "backend", "kernels/tier.h", "store", "base", "qvec"},
     "api": {"lib", "engine", "media", "prep", "text", "store", "base", "qvec"},

@@ -25,7 +25,7 @@ ROOT = check_tree.ROOT
 JOBS = min(os.cpu_count() or 1, 8)
 ASAN, TSAN = os.path.join(ROOT, "build-asan"), os.path.join(ROOT, "build-tsan")
 # Programs and pytest files that run threads: all that the thread sanitizer needs to see.
-TSAN_PROGRAMS = ("base", "threads", "engine", "session", "api", "gemm", "linear", "cpu", "network")
+TSAN_PROGRAMS = ("base", "threads", "engine", "engine_threads", "session", "api", "cpu_backend", "network", "prefix_store", "feature_cache")
 TSAN_PYTEST = ("tests/api/test_load.py", "tests/api/test_wire.py", "tests/api/test_rerank.py")
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
