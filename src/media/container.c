@@ -68,6 +68,7 @@ static qv_status fail(const qv__container *c, int code, const char *what, qv_err
 static int on_read(void *opaque, uint8_t *to, int size) {
     qv__container *c = opaque;
     size_t left = c->size - c->at;
+    if (qv__now_ns() >= c->deadline) return AVERROR_EXIT; /* demuxers search a damaged file to its end */
     if (left == 0) return AVERROR_EOF;
     if (size < 0) return AVERROR(EINVAL);
     if ((size_t)size > left) size = (int)left;
@@ -144,11 +145,38 @@ static qv_status open_codec(qv__container *c, const AVCodec *decoder, qv_error *
     return code < 0 ? fail(c, code, "the video's codec cannot be opened", err) : QV_OK;
 }
 
+/* libavformat decodes a few frames to learn about the streams: within our limits, with one thread. */
+static int probe_streams(qv__container *c) {
+    unsigned count = c->format->nb_streams;
+    AVDictionary **options = av_calloc(count ? count : 1, sizeof *options);
+    if (!options) return AVERROR(ENOMEM);
+    for (unsigned i = 0; i < count; i++) {
+        av_dict_set_int(&options[i], "max_pixels", c->limits->max_pixels, 0);
+        av_dict_set(&options[i], "threads", "1", 0);
+    }
+    int code = avformat_find_stream_info(c->format, options);
+    for (unsigned i = 0; i < count; i++) av_dict_free(&options[i]);
+    av_free(options);
+    return code;
+}
+
+/* Finds the format by content and reads the header. c->format is freed on failure. */
+static qv_status open_format(qv__container *c, qv_error *err) {
+    const AVInputFormat *input = NULL;
+    int code = av_probe_input_buffer2(c->io, &input, NULL, NULL, 0, 0);
+    if (code >= 0 && strstr(input->name, "mp4")) {
+        qv_status status = qv__boxes_check(c->bytes, c->size, err);
+        if (status) return status;
+    }
+    if (code >= 0) code = avformat_open_input(&c->format, NULL, input, NULL);
+    if (code >= 0) return QV_OK;
+    return fail(c, code, "not a video of a known format (MP4, MOV, Matroska, WebM, AVI, GIF, animated WebP)", err);
+}
+
 static qv_status open_stream(qv__container *c, qv_error *err) {
-    int code = avformat_open_input(&c->format, NULL, NULL, NULL); /* frees format on failure */
-    if (code < 0)
-        return fail(c, code, "not a video of a known format (MP4, MOV, Matroska, WebM, AVI, GIF, animated WebP)", err);
-    code = avformat_find_stream_info(c->format, NULL);
+    qv_status status = open_format(c, err);
+    if (status) return status;
+    int code = probe_streams(c);
     if (code < 0) return fail(c, code, "the video's streams cannot be read", err);
     const AVCodec *decoder = NULL;
     code = av_find_best_stream(c->format, AVMEDIA_TYPE_VIDEO, -1, -1, &decoder, 0);
@@ -159,7 +187,7 @@ static qv_status open_stream(qv__container *c, qv_error *err) {
         if ((int)i != c->stream) c->format->streams[i]->discard = AVDISCARD_ALL;
     const AVCodecParameters *p = qv__container_stream(c)->codecpar;
     if (p->width < 1 || p->height < 1) return qv__fail(err, QV_VIDEO_DECODE, "the video does not tell its size");
-    qv_status status = qv__media_check_size(c->limits, "video frame", p->height, p->width, err);
+    status = qv__media_check_size(c->limits, "video frame", p->height, p->width, err);
     return status ? status : open_codec(c, decoder, err);
 }
 
@@ -228,6 +256,39 @@ qv_status qv__container_next_packet(qv__container *c, bool *end, qv_error *err) 
         if (c->packet->flags & AV_PKT_FLAG_CORRUPT) return fail(c, 0, "the video is damaged or cut off", err);
         return QV_OK;
     }
+}
+
+/* Type of the next unit of an H.264 packet, 0 at the end. `prefix` is the size of the length before each
+ * unit, 0 for start codes. */
+static int next_unit(const uint8_t **at, const uint8_t *end, int prefix) {
+    uint32_t length = 0;
+    if (prefix) {
+        if (end - *at < prefix + 1) return 0;
+        for (int i = 0; i < prefix; i++) length = length << 8 | *(*at)++;
+        int type = **at & 31;
+        *at += length < (size_t)(end - *at) ? (ptrdiff_t)length : end - *at;
+        return type;
+    }
+    for (; end - *at >= 4; ++*at)
+        if ((*at)[0] == 0 && (*at)[1] == 0 && (*at)[2] == 1) {
+            *at += 3;
+            return **at & 31;
+        }
+    return 0;
+}
+
+bool qv__container_can_start_here(const qv__container *c) {
+    enum { UNIT_IDR = 5 };
+    const AVPacket *p = c->packet;
+    if (!(p->flags & AV_PKT_FLAG_KEY)) return false;
+    if (c->codec->codec_id != AV_CODEC_ID_H264) return true;
+    /* Containers also call recovery points key frames, and what follows those may depend on what came before. */
+    bool lengths = c->codec->extradata_size > 4 && c->codec->extradata[0] == 1;
+    int prefix = lengths ? (c->codec->extradata[4] & 3) + 1 : 0;
+    const uint8_t *at = p->data, *end = p->data + p->size;
+    for (int type; (type = next_unit(&at, end, prefix));)
+        if (type == UNIT_IDR) return true;
+    return false;
 }
 
 /* Lets the decoder leave out a frame that is not wanted and that no other refers to. */

@@ -32,6 +32,8 @@ bool qv__container_seek(qv__container *c, int64_t timestamp);
 
 /* The next packet of the video stream in c->packet; *end: there is none. */
 qv_status qv__container_next_packet(qv__container *c, bool *end, qv_error *err);
+/* Whether c->packet is a key frame from which decoding gives the same frames as from the start. */
+bool qv__container_can_start_here(const qv__container *c);
 /* The next frame in presentation order; *end: there is none. keep(context, timestamp) tells whether a packet's frame is
  * wanted; others may be left out where nothing depends on them. keep NULL: every frame. */
 qv_status qv__container_next_frame(qv__container *c, AVFrame *frame, bool *end,
@@ -40,6 +42,9 @@ qv_status qv__container_next_frame(qv__container *c, AVFrame *frame, bool *end,
 const AVStream *qv__container_stream(const qv__container *c);
 /* Degrees that the picture is to be turned clockwise: 0, 90, 180 or 270 (other angles count as 0). */
 int qv__container_rotation(const qv__container *c);
+
+/* Refuses an MP4 or MOV file that announces more samples than an index may hold; other files pass. QV_MEDIA_LIMIT. */
+qv_status qv__boxes_check(const uint8_t *bytes, size_t size, qv_error *err);
 
 /* ---- frames to RGB ---- */
 

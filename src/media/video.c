@@ -27,8 +27,9 @@ struct qv__video {
     const qv__media_limits *limits;
     qv__video_facts facts;
     timestamps all, keys;
-    bool timed;   /* every packet has its own timestamp */
-    bool jumping; /* seeking has not failed so far */
+    bool timed;    /* every packet has its own timestamp */
+    bool jumping;  /* seeking has not failed so far */
+    bool skipping; /* frames that nothing depends on may be left undecoded */
     bool at_start, ended;
     int rotation;
     AVFrame *shown, *ahead;             /* the frame on screen and the next decoded one */
@@ -81,7 +82,7 @@ static qv_status walk(qv__video *v, qv_error *err) {
         if (v->all.count >= v->limits->max_video_frames)
             return qv__fail(err, QV_MEDIA_LIMIT, "the video has more than the limit of %lld frames",
                             (long long)v->limits->max_video_frames);
-        if (!append(&v->all, p->pts) || (p->flags & AV_PKT_FLAG_KEY && !append(&v->keys, p->pts)))
+        if (!append(&v->all, p->pts) || (qv__container_can_start_here(&v->container) && !append(&v->keys, p->pts)))
             return qv__fail(err, QV_NO_MEMORY, "out of memory for a video's %lld timestamps", (long long)v->all.count);
     }
     if (v->all.count == 0) return qv__fail(err, QV_VIDEO_DECODE, "the video holds no frames");
@@ -89,7 +90,7 @@ static qv_status walk(qv__video *v, qv_error *err) {
     if (v->keys.count) qsort(v->keys.values, (size_t)v->keys.count, sizeof(int64_t), by_value);
     v->timed = v->all.values[0] != AV_NOPTS_VALUE;
     for (int64_t i = 1; i < v->all.count && v->timed; i++) v->timed = v->all.values[i] != v->all.values[i - 1];
-    v->jumping = v->timed;
+    v->jumping = v->skipping = v->timed;
     return QV_OK;
 }
 
@@ -181,7 +182,7 @@ static int64_t number_of(qv__video *v, const AVFrame *frame) {
 
 static bool is_wanted(const void *context, int64_t timestamp) {
     const qv__video *v = context;
-    if (!v->timed || timestamp == AV_NOPTS_VALUE) return true;
+    if (!v->skipping || timestamp == AV_NOPTS_VALUE) return true;
     int64_t number = count_until(&v->all, timestamp) - 1;
     int low = 0, high = v->wanted_count;
     while (low < high) {
@@ -250,21 +251,20 @@ static bool is_damaged(const AVFrame *frame) {
     return frame->decode_error_flags != 0 || frame->flags & AV_FRAME_FLAG_CORRUPT;
 }
 
-/* As advance; when a jump ended badly, once more from the start without jumping. */
+/* As advance. When a jump or leaving out frames did not give exactly this frame, once more from the start, plainly:
+ * some packets give no frame, and some key frames are none. */
 static qv_status go_to(qv__video *v, int64_t number, qv_error *err) {
-    qv_error first = {0};
-    qv_status status = advance(v, number, &first);
-    bool sound = !status && !is_damaged(v->shown) && v->shown_number <= number;
-    if (!sound && !v->at_start && status != QV_MEDIA_LIMIT && status != QV_NO_MEMORY) {
-        v->jumping = false;
-        first = (qv_error){0};
-        status = rewind_video(v, &first);
-        if (!status) status = advance(v, number, &first);
+    qv_error reason = {0};
+    qv_status status = advance(v, number, &reason);
+    bool exact = !status && !is_damaged(v->shown) && v->shown_number == number, plain = v->at_start && !v->skipping;
+    if (!exact && !plain && status != QV_MEDIA_LIMIT && status != QV_NO_MEMORY) {
+        v->jumping = v->skipping = false;
+        status = rewind_video(v, &reason);
+        if (!status) status = advance(v, number, &reason);
     }
-    if (status) return qv__fail_in(err, qv__fail(err, status, "%s", first.message), "frame %lld", (long long)number);
-    if (is_damaged(v->shown))
-        return qv__fail(err, QV_VIDEO_DECODE, "frame %lld of the video is damaged", (long long)number);
-    return QV_OK;
+    if (status) return qv__fail(err, status, "frame %lld: %s", (long long)number, reason.message);
+    if (!is_damaged(v->shown)) return QV_OK;
+    return qv__fail(err, QV_VIDEO_DECODE, "frame %lld of the video is damaged", (long long)number);
 }
 
 /* ---- reading ---- */
