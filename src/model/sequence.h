@@ -7,15 +7,15 @@
 /* One run of vision tokens: a picture, or one temporal patch (two frames) of a video. Runs do not see each
  * other in the vision tower, so each can be computed, cached and batched on its own. */
 typedef struct {
-    const uint8_t *frame[2];  /* [height][width][3] RGB after resizing; the same pointer twice for a picture */
-    int height, width;        /* pixels, multiples of patch * merge */
-    int32_t first_token;      /* index in ids of its first pad token; it has (height/32)*(width/32) of them */
-    uint8_t key[32];          /* SHA-256 over height, width and the bytes of both frames: names its features */
+    const uint8_t *frame[2]; /* [height][width][3] RGB after resizing; the same pointer twice for a picture */
+    int height, width;       /* pixels, multiples of patch * merge */
+    int32_t first_token;     /* index in ids of its first pad token; it has (height/32)*(width/32) of them */
+    uint8_t key[32];         /* SHA-256 over height, width and the bytes of both frames: names its features */
 } qv__vision_run;
 
 typedef struct {
-    int32_t *ids;        /* [length] */
-    int32_t *positions;  /* [3][length]: T, H, W of M-RoPE */
+    int32_t *ids;       /* [length] */
+    int32_t *positions; /* [3][length]: T, H, W of M-RoPE */
     int32_t length;
     qv__vision_run *runs;
     int run_count;
