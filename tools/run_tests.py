@@ -9,6 +9,7 @@ sanitizer, for what runs threads). Sanitizer reports go to files through log_pat
 of a suite, however deep, fails the suite."""
 import argparse
 import glob
+import json
 import os
 import re
 import shutil
@@ -177,6 +178,17 @@ def meson_test(suite, folder, *names, timeout=600, **environment):
     status, output = suite.run(["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "--num-processes", str(JOBS),
                                 *names], timeout=timeout, **environment)
     suite.read_junit(junit, "meson test", status, output)
+    for program in programs_that_died(os.path.join(folder, "meson-logs", "testlog.json")):
+        suite.add(program["name"], FAILED, f"{program['result']}\n" + (program.get("stdout", "") + program.get("stderr", ""))[-3000:])
+
+
+def programs_that_died(log):
+    """Tests of a meson log that did not end by themselves, so that the JUnit file lacks the rest of their cases."""
+    if os.path.exists(log):
+        for line in check_tree.read(log).splitlines():
+            program = json.loads(line)
+            if program["result"] not in ("OK", "SKIP") and not re.search(r"^1\.\.\d+", program.get("stdout", ""), re.MULTILINE):
+                yield program
 
 
 def suite_unit(suite):

@@ -115,7 +115,8 @@ static void run(bool drain) {
     for (int i = 0; i < THREADS; i++) pthread_join(callers[i].thread, NULL);
     qv__engine_stats stats;
     qv__engine_get_stats(e, &stats);
-    CHECK(stats.batches > 10 && stats.prefix_hits > 10 && stats.image_hits > 10);
+    CHECK_MSG(stats.batches && stats.prefix_hits && stats.image_hits, "%lld batches, %lld prefix hits, %lld image hits",
+              (long long)stats.batches, (long long)stats.prefix_hits, (long long)stats.image_hits);
     CHECK(stats.prefix_bytes <= options.prefix_cache_bytes && stats.image_bytes <= options.image_cache_bytes);
     qv__engine_close(&e, drain);
     caller sum = {0};

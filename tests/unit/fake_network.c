@@ -21,7 +21,7 @@ static qv_status fake_alloc(qv__backend *b, size_t bytes, void **out, qv_error *
     *out = NULL;
     if (n->fail_alloc_every && ++n->allocs % n->fail_alloc_every == 0)
         return qv__fail(err, QV_NO_MEMORY, "no device memory");
-    header *h = malloc(sizeof *h + bytes);
+    header *h = aligned_alloc(_Alignof(header), (sizeof *h + bytes + 63) / 64 * 64);
     if (!h) return qv__fail(err, QV_NO_MEMORY, "no memory");
     h->bytes = bytes;
     memset(h + 1, 0xA5, bytes);
