@@ -58,11 +58,14 @@ void qv__items_find_shared(qv__item *const *items, size_t count) {
 
 /* ---- planning: items become a batch, in order ---- */
 
-/* The tokens of an item that others are likely to begin with too. */
+/* The tokens of an item that others are likely to begin with too: another of its submit, the next of its client (a
+ * submit may be one item), a prompt of late. The item still waits, and the lock is held. */
 static int32_t worth_keeping(qv__engine *e, const qv__item *item) {
     int32_t late = qv__recent_match(&e->recent, &item->sequence);
+    int32_t next = item->next ? qv__sequence_match(&item->sequence, &item->next->sequence) : 0;
     int64_t most = e->options.prefix_cache_bytes / RECENT_SHARE / (int64_t)qv__network_prefix_bytes(e->network);
     if (late > most) late = (int32_t)most;
+    if (next > late) late = next;
     return item->shared > late ? item->shared : late;
 }
 
@@ -74,7 +77,7 @@ static void release(qv__round *r, qv__plan *plan, bool computed) {
 }
 
 /* Adds the item to the batch unless its rows do not fit; a batch takes its first item whatever its length. `keep`:
- * begin a prefix that others will use. */
+ * begin a prefix that others will use; the item is still in the queue. */
 static bool add_to_batch(qv__round *r, qv__item *item, bool keep) {
     if (r->planned == r->capacity) return false;
     qv__engine *e = r->engine;
