@@ -115,9 +115,9 @@ static void make_qkv(struct group *g, const qv__vision_block *block, int64_t fir
     float *qkv = l->qkv + first * 3 * C;
     layernorm(g, l->normed, l->patch_x + first * C, count, C, &block->norm1);
     affine(g, qkv, 3 * C, l->normed, count, &block->qkv, QV__EPI_NONE);
-    for (int part = 0; part < 2; part++) /* queries, keys */
-        b->ops->qk_norm_rope(b, qkv + part * C, 3 * C, count, v->heads, v->hidden / v->heads, NULL, 0,
-                             l->patch_cos + first * half, l->patch_sin + first * half);
+    /* One call for both: the keys' heads lie behind the queries'. */
+    b->ops->qk_norm_rope(b, qkv, 3 * C, count, 2 * v->heads, v->hidden / v->heads, NULL, 0, l->patch_cos + first * half,
+                         l->patch_sin + first * half);
 }
 
 /* What rows [first, first + count) see: all rows of their own run. `at`: the run that `first` lies in. */

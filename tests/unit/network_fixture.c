@@ -32,7 +32,10 @@ qv__checkpoint *fixture_checkpoint(const char *model) {
         if (opened[i].checkpoint) continue;
         char path[4096];
         const char *folder = getenv("QVEC_TEST_CHECKPOINTS");
-        snprintf(path, sizeof path, "%s/%s", folder ? folder : "build/tests/checkpoints", model);
+        if (model[0] == '/')
+            snprintf(path, sizeof path, "%s", model);
+        else
+            snprintf(path, sizeof path, "%s/%s", folder ? folder : "build/tests/checkpoints", model);
         qv_error err = {0};
         qv__checkpoint_options options = {.load_format = "dummy:0", .threads = 2};
         CHECK_OK(qv__checkpoint_open(path, &options, &opened[i].checkpoint, &err), err);

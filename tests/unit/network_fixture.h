@@ -6,7 +6,7 @@
 #include "model/network.h"
 
 typedef struct {
-    const char *model;           /* "tiny-embedding" */
+    const char *model;           /* "tiny-embedding", or a folder's absolute path */
     const char *tier;            /* NULL: the best */
     int threads;                 /* 0: 2 */
     qv__network_options network; /* max_tokens 0: 4096 */

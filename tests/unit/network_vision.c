@@ -1,5 +1,9 @@
 /* Pictures in the network: the same features alone, packed, cut into groups and blocks, from a cache, behind a prefix.
  */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/memory.h"
 #include "network_fixture.h"
 
@@ -261,4 +265,30 @@ TEST(wrong_pictures_are_refused) {
     CHECK_INT(refused(&f, s, &err), QV_TOO_LARGE);
     CHECK_STR(err.message, "a picture of 1056 x 2048 pixels has 8448 patches, more than the 8192 there is room for");
     fixture_close(&f);
+}
+
+/* Dummy weights go by name, so the same config.json without its vision tower gives the same decoder. */
+TEST(a_checkpoint_without_a_vision_tower) {
+    fixture f, whole;
+    uint64_t state = 59;
+    qv_error err = {0};
+    char folder[] = "/tmp/qvec-test-XXXXXX", path[64];
+    fixture_forget();
+    json_t *config = json_load_file(check_source_path("golden/data/configs/tiny/config.json"), 0, NULL);
+    CHECK(config && json_object_del(config, "vision_config") == 0 && mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    CHECK(json_dump_file(config, path, 0) == 0);
+    json_decref(config);
+    fixture_open(&f, &(fixture_options){.model = folder});
+    remove(path);
+    remove(folder);
+    CHECK(!f.config->has_vision);
+    fixture_open(&whole, &(fixture_options){.model = "tiny-embedding"});
+    qv__sequence *text = fixture_random_text(&whole, 50, &state);
+    CHECK_ROWS(f, fixture_hidden(&f, text), fixture_hidden(&whole, text));
+    qv__vision_run picture = fixture_picture(64, 64, false, &state);
+    CHECK_INT(refused(&f, fixture_random_mixture(&whole, 4, &picture, 1, 3, &state), &err), QV_UNSUPPORTED);
+    CHECK_STR(err.message, "this checkpoint has no vision tower");
+    fixture_close(&f);
+    fixture_close(&whole);
 }
