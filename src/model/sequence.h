@@ -10,7 +10,7 @@ typedef struct {
     const uint8_t *frame[2]; /* [height][width][3] RGB after resizing; the same pointer twice for a picture */
     int height, width;       /* pixels, multiples of patch * merge */
     int32_t first_token;     /* index in ids of its first pad token; it has (height/32)*(width/32) of them */
-    uint8_t key[32];         /* SHA-256 over height, width and the bytes of both frames: names its features */
+    uint8_t key[32];         /* SHA-256 over height, width and the SHA-256 of each frame: names its features */
 } qv__vision_run;
 
 typedef struct {

@@ -8,8 +8,8 @@
 
 enum { ASPECT_MAX = 200, CHOSEN_MIN = 4, CHOSEN_MAX = 64 };
 
-/* A frame's least and greatest area, in tokens of 32 x 32 pixels and as the reference derives them. */
-enum { FRAME_MIN_PIXELS = 128 * 1024, FRAME_MAX_PIXELS = 768 * 1024, FRAME_MAX_LEAST = 137625 };
+/* A video frame's least and greatest area in cells of factor x factor pixels. */
+enum { FRAME_MIN_CELLS = 128, FRAME_MAX_CELLS = 768 };
 
 static double multiple(double value, int factor) {
     return value * factor < factor ? factor : value * factor;
@@ -53,8 +53,9 @@ qv_status qv__smart_resize(int height, int width, int factor, int64_t min_pixels
 qv_status qv__video_size(int height, int width, int frames, int64_t total_pixels, int factor, int *out_height,
                          int *out_width, qv_error *err) {
     if (frames < 1) return qv__fail(err, QV_INVALID_ARGUMENT, "a video of %d frames", frames);
-    double cap = fmin(FRAME_MAX_PIXELS, (double)total_pixels / frames * 2);
-    return fit(height, width, factor, FRAME_MIN_PIXELS, fmax(cap, FRAME_MAX_LEAST), out_height, out_width, err);
+    double cell = (double)factor * factor, least = FRAME_MIN_CELLS * cell;
+    double cap = fmin(FRAME_MAX_CELLS * cell, (double)total_pixels / frames * 2);
+    return fit(height, width, factor, least, fmax(cap, floor(least * 1.05)), out_height, out_width, err);
 }
 
 /* torch.linspace(0, last, count) in float32, from both ends to the middle, then rounded. */

@@ -21,7 +21,9 @@
 
 enum { SMALL_JSON_MAX = 1 << 20, TOKENIZER_MAX = 256 << 20 };
 
-static bool contains(const char *text, const char *part) { return text && strcasestr(text, part); }
+static bool contains(const char *text, const char *part) {
+    return text && strcasestr(text, part);
+}
 
 static bool says_rerank(const char *text) {
     return contains(text, "LogitScore") || contains(text, "ScoreHead") || contains(text, "cross_encoder") ||
@@ -52,7 +54,8 @@ static qv_status from_modules(const char *folder, qv_task *out, qv_error *err) {
         qv__free(path);
         return QV_OK;
     }
-    if (status) qv__fail(err, status, "%s", absent.message);
+    if (status)
+        qv__fail(err, status, "%s", absent.message);
     else if (!(list = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e)))
         status = qv__fail(err, QV_BAD_CHECKPOINT, "%s: not valid JSON: line %d: %s", path, e.line, e.text);
     size_t i;
@@ -74,8 +77,10 @@ static qv_status from_class(const char *folder, qv_task *out, qv_error *err) {
     json_t *root = NULL;
     qv_status status = read_optional(folder, "config_sentence_transformers.json", &root, err);
     const char *class = json_string_value(json_object_get(root, "model_type"));
-    if (says_rerank(class)) *out = QV_TASK_RERANK;
-    else if (contains(class, "SentenceTransformer")) *out = QV_TASK_EMBED;
+    if (says_rerank(class))
+        *out = QV_TASK_RERANK;
+    else if (contains(class, "SentenceTransformer"))
+        *out = QV_TASK_EMBED;
     json_decref(root);
     return status;
 }
@@ -83,8 +88,10 @@ static qv_status from_class(const char *folder, qv_task *out, qv_error *err) {
 static qv_status from_folders(const char *folder, qv_task *out, qv_error *err) {
     char *score = qv__path_join(folder, "1_LogitScore"), *pooling = qv__path_join(folder, "1_Pooling");
     qv_status status = score && pooling ? QV_OK : qv__fail(err, QV_NO_MEMORY, "out of memory");
-    if (!status && qv__is_folder(score)) *out = QV_TASK_RERANK;
-    else if (!status && qv__is_folder(pooling)) *out = QV_TASK_EMBED;
+    if (!status && qv__is_folder(score))
+        *out = QV_TASK_RERANK;
+    else if (!status && qv__is_folder(pooling))
+        *out = QV_TASK_EMBED;
     qv__free(score);
     qv__free(pooling);
     return status;
@@ -139,5 +146,20 @@ qv_status qv__task_detect(const char *folder, qv_task *out, qv_error *err) {
     if (!status && *out == QV_TASK_AUTO) status = from_folders(folder, out, err);
     if (!status && *out == QV_TASK_AUTO) status = from_tokenizer(folder, &has_tokenizer, out, err);
     if (!status && *out == QV_TASK_AUTO) *out = from_name(folder, has_tokenizer);
+    return status;
+}
+
+static int32_t id_of(const json_t *root, const char *field) {
+    const json_t *value = json_object_get(root, field);
+    json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
+    return id >= 0 && id <= INT32_MAX ? (int32_t)id : -1;
+}
+
+qv_status qv__task_score_ids(const char *folder, int32_t *yes, int32_t *no, qv_error *err) {
+    json_t *root = NULL;
+    qv_status status = read_optional(folder, "1_LogitScore/config.json", &root, err);
+    *yes = id_of(root, "true_token_id");
+    *no = id_of(root, "false_token_id");
+    json_decref(root);
     return status;
 }

@@ -1,0 +1,3 @@
+#include "qvec/qvec.h"
+
+const char *qv_version(void) { return QVEC_VERSION; }
