@@ -218,6 +218,10 @@ def suite_golden(suite):
     pytest(suite, suite.build, "tests/golden")
 
 
+def suite_media(suite):
+    pytest(suite, suite.build, "tests/media")
+
+
 def suite_e2e(suite):
     if glob.glob(os.path.join(ROOT, "tests", "e2e", "test_*.py")):
         pytest(suite, suite.build, "tests/e2e")
@@ -319,7 +323,7 @@ def check_program(suite, prefix):
 
 
 SUITES = {"checks": suite_checks, "build": suite_build, "unit": suite_unit, "install": suite_install, "api": suite_api,
-          "golden": suite_golden, "e2e": suite_e2e, "asan": suite_asan, "fuzz": suite_fuzz, "tsan": suite_tsan}
+          "golden": suite_golden, "media": suite_media, "e2e": suite_e2e, "asan": suite_asan, "fuzz": suite_fuzz, "tsan": suite_tsan}
 
 
 # ---- the report ----------------------------------------------------------------------------------------
