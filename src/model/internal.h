@@ -1,9 +1,9 @@
 /* The network's insides, shared by the files of model/.
  *
- * A forward runs as a pass over one lane (a set of buffers): lane 0 for the worker's batches, lane 1 for the small
- * batches that run inside `pause`. Rows are the batch's tokens one item after another, without those that a prefix
- * covers. Short letters in shapes: T the lane's tokens, B rows of a block, H hidden, C vision hidden, D = heads *
- * head_dim, E = kv_heads * head_dim, S deepstack_count, M = merge * merge (patches of one token). */
+ * A forward runs as a pass over one workspace: the first for the worker's batches, the second for the small batches
+ * that run inside `pause`. Rows are the batch's tokens one item after another, without those that a prefix covers.
+ * Letters in shapes: T tokens there is room for, B rows of a block, H hidden, C vision hidden, D heads * head_dim,
+ * E kv_heads * head_dim, S deepstack_count, M merge * merge (patches of one token). */
 #ifndef QVEC_MODEL_INTERNAL_H
 #define QVEC_MODEL_INTERNAL_H
 
@@ -30,8 +30,7 @@ typedef struct {
     qv__affine qkv, proj, fc1, fc2;
 } qv__vision_block;
 
-/* M patches to one token. The norm is over C before the patches are joined (the last merger), or over M * C after it.
- */
+/* M patches to one token. The norm is over C, before the patches are joined (the last merger), or over M * C, after. */
 typedef struct {
     qv__layernorm norm;
     qv__affine fc1, fc2;
@@ -56,17 +55,17 @@ typedef struct {
     int64_t first, count;
 } qv__group_run;
 
-/* How many rows a lane has room for. Buffers lie in one block, so pages are touched as far as a batch reaches. */
+/* How many rows a workspace has room for. Buffers lie in one block, so pages are touched as far as a batch reaches. */
 typedef struct {
     int64_t tokens;       /* T: rows of a batch */
     int64_t patches;      /* rows of a vision group */
     int64_t image_tokens; /* rows of a batch that are vision tokens */
     int64_t block;        /* B of the decoder */
     int64_t patch_block;  /* B of the vision tower: block rounded up to a multiple of M */
-} qv__lane_size;
+} qv__workspace_size;
 
 typedef struct {
-    qv__lane_size size;
+    qv__workspace_size size;
     void *device, *host; /* the two blocks that everything below lies in */
 
     /* device, for all rows of a batch */
@@ -102,7 +101,7 @@ typedef struct {
     qv__group_run *group;  /* [patches / M] */
     qv__frame_pair *pairs; /* [patches / M] */
     qv__segment *segments; /* [B] */
-} qv__lane;
+} qv__workspace;
 
 struct qv__network {
     qv__backend *backend;
@@ -119,14 +118,14 @@ struct qv__network {
     float *score;   /* host [H]: W_yes - W_no; NULL without a score head */
     float *vectors; /* device block of all vectors */
 
-    qv__lane lanes[2];
+    qv__workspace workspaces[2];
     int depth; /* forwards under way: 0, 1, or 2 inside pause */
 };
 
 /* One forward under way. */
 typedef struct {
     qv__network *n;
-    qv__lane *lane;
+    qv__workspace *workspace;
     const qv__batch *batch;
     qv_status *item_status;
     bool nested; /* no pause */
@@ -139,18 +138,19 @@ qv_status qv__weights_open(qv__network *n, const qv__checkpoint *checkpoint, qv_
 void qv__weights_close(qv__network *n);
 size_t qv__weights_bytes(const qv__config *config, bool score_head);
 
-/* lane.c */
-qv_status qv__lane_open(qv__lane *lane, const qv__network *n, const qv__lane_size *size, qv_error *err);
-void qv__lane_close(qv__lane *lane, const qv__network *n);
-size_t qv__lane_bytes(const qv__config *config, const qv__lane_size *size); /* SIZE_MAX: does not fit */
+/* workspace.c */
+qv_status qv__workspace_open(qv__workspace *workspace, const qv__network *n, const qv__workspace_size *size,
+                             qv_error *err);
+void qv__workspace_close(qv__workspace *workspace, const qv__network *n);
+size_t qv__workspace_bytes(const qv__config *config, const qv__workspace_size *size); /* SIZE_MAX: does not fit */
 
 /* vision.c: fills x's rows and `deepstack` with the features of all runs in the batch. */
 qv_status qv__vision_forward(qv__pass *p, qv_error *err);
 
 /* decoder.c */
 void qv__decoder_forward(qv__pass *p);
-/* Queries, attention and MLP of `count` rows whose normed rows are in lane->normed, and whose keys are stored.
- * x, cos, sin: of these rows; lane->segments[segments] says what they see. */
+/* Queries, attention and MLP of `count` rows whose normed rows are in workspace->normed, and whose keys are stored.
+ * x, cos, sin: of these rows; workspace->segments[segments] says what they see. */
 void qv__decoder_finish(qv__pass *p, const qv__decoder_layer *layer, float *x, int64_t count, const float *cos,
                         const float *sin, int64_t segments);
 /* The segment of `count` rows from `row` of a span, for queries at `q_first`. */

@@ -24,10 +24,10 @@ static qv__network_options with_defaults(const qv__network_options *given) {
     return o;
 }
 
-/* A lane for batches of `tokens`, with vision groups of at most `patches` and that many tokens of them in a batch. */
-static qv__lane_size lane_size(const qv__config *c, const qv__network_options *o, int64_t tokens, int64_t patches,
-                               int64_t image_tokens) {
-    qv__lane_size s = {.tokens = tokens, .block = qv__min(o->row_block, tokens)};
+/* Room for batches of `tokens`, with vision groups of at most `patches` and that many tokens of them in a batch. */
+static qv__workspace_size workspace_size(const qv__config *c, const qv__network_options *o, int64_t tokens,
+                                         int64_t patches, int64_t image_tokens) {
+    qv__workspace_size s = {.tokens = tokens, .block = qv__min(o->row_block, tokens)};
     if (!c->has_vision) return s;
     int64_t unit = qv__merged(&c->vision);
     s.patches = (patches + unit - 1) / unit * unit;
@@ -54,15 +54,15 @@ static qv_status check_options(const qv__config *c, const qv__network_options *o
     return QV_OK;
 }
 
-static qv_status open_lanes(qv__network *n, qv_error *err) {
+static qv_status open_workspaces(qv__network *n, qv_error *err) {
     const qv__network_options *o = &n->options;
     int64_t unit = n->config.has_vision ? qv__merged(&n->config.vision) : 0;
     int64_t patches = qv__max(o->max_vision_rows, unit * qv__max(o->max_tokens, RUN_TOKENS));
-    qv__lane_size size = lane_size(&n->config, o, o->max_tokens, patches, o->max_tokens);
-    qv_status status = qv__lane_open(&n->lanes[0], n, &size, err);
+    qv__workspace_size size = workspace_size(&n->config, o, o->max_tokens, patches, o->max_tokens);
+    qv_status status = qv__workspace_open(&n->workspaces[0], n, &size, err);
     if (status || !o->nested_tokens) return status;
-    size = lane_size(&n->config, o, o->nested_tokens, unit * o->nested_tokens, o->nested_tokens);
-    return qv__lane_open(&n->lanes[1], n, &size, err);
+    size = workspace_size(&n->config, o, o->nested_tokens, unit * o->nested_tokens, o->nested_tokens);
+    return qv__workspace_open(&n->workspaces[1], n, &size, err);
 }
 
 qv_status qv__network_open(qv__backend *backend, const qv__checkpoint *checkpoint, const qv__network_options *options,
@@ -75,7 +75,7 @@ qv_status qv__network_open(qv__backend *backend, const qv__checkpoint *checkpoin
     n->options = with_defaults(options);
     qv_status status = check_options(&n->config, &n->options, err);
     if (!status) status = qv__weights_open(n, checkpoint, err);
-    if (!status) status = open_lanes(n, err);
+    if (!status) status = open_workspaces(n, err);
     if (!status) status = backend->ops->check(backend, err);
     if (status) {
         qv__network_close(&n);
@@ -88,7 +88,7 @@ qv_status qv__network_open(qv__backend *backend, const qv__checkpoint *checkpoin
 void qv__network_close(qv__network **network) {
     qv__network *n = *network;
     if (!n) return;
-    for (int i = 0; i < 2; i++) qv__lane_close(&n->lanes[i], n);
+    for (int i = 0; i < 2; i++) qv__workspace_close(&n->workspaces[i], n);
     qv__weights_close(n);
     qv__free(n);
     *network = NULL;
@@ -98,11 +98,11 @@ size_t qv__network_bytes(const qv__config *config, const qv__network_options *op
     qv__network_options o = with_defaults(options);
     int64_t unit = config->has_vision ? qv__merged(&config->vision) : 1;
     int64_t patches = qv__min(o.max_vision_rows, unit * o.max_tokens);
-    qv__lane_size size = lane_size(config, &o, o.max_tokens, patches, patches / unit);
-    size_t bytes = qv__lane_bytes(config, &size), nested = 0;
+    qv__workspace_size size = workspace_size(config, &o, o.max_tokens, patches, patches / unit);
+    size_t bytes = qv__workspace_bytes(config, &size), nested = 0;
     if (o.nested_tokens) {
-        size = lane_size(config, &o, o.nested_tokens, unit * o.nested_tokens, o.nested_tokens);
-        nested = qv__lane_bytes(config, &size);
+        size = workspace_size(config, &o, o.nested_tokens, unit * o.nested_tokens, o.nested_tokens);
+        nested = qv__workspace_bytes(config, &size);
     }
     if (bytes == SIZE_MAX || nested == SIZE_MAX) return SIZE_MAX;
     return bytes + nested + qv__weights_bytes(config, o.score_head);
@@ -131,9 +131,9 @@ int64_t qv__network_feature_floats(const qv__network *n, const qv__vision_run *r
 void qv__copy_rows(const qv__pass *p, float *out, int64_t out_stride, const float *x, int64_t x_stride, int64_t count,
                    int64_t width) {
     qv__backend *b = p->n->backend;
-    for (int64_t at = 0; at < count; at += p->lane->size.tokens) {
-        int64_t rows = qv__min(count - at, p->lane->size.tokens);
-        b->ops->gather_rows(b, out + at * out_stride, out_stride, x + at * x_stride, x_stride, p->lane->iota, rows,
+    for (int64_t at = 0; at < count; at += p->workspace->size.tokens) {
+        int64_t rows = qv__min(count - at, p->workspace->size.tokens);
+        b->ops->gather_rows(b, out + at * out_stride, out_stride, x + at * x_stride, x_stride, p->workspace->iota, rows,
                             width);
     }
 }
@@ -196,29 +196,29 @@ static qv_status check_runs(const qv__network *n, const qv__sequence *s, int at,
 
 /* Copies the item's ids and positions from token `start` on behind those that are there. */
 static qv_status add_item(qv__pass *p, const qv__batch_item *item, int at, qv_error *err) {
-    qv__lane *l = p->lane;
+    qv__workspace *ws = p->workspace;
     const qv__sequence *s = item->sequence;
     qv_status status = check_prefixes(item, at, err);
     if (!status) status = check_runs(p->n, s, at, err);
     if (status) return status;
     if (item->score && !p->n->score) return qv__fail(err, QV_WRONG_TASK, "this model has no score head");
     int64_t start = item->prefix ? item->prefix->length : 0, count = s->length - start;
-    if (count > l->size.tokens - p->rows)
-        return qv__fail(err, QV_TOO_LONG, "a batch of more than %lld tokens", (long long)l->size.tokens);
-    l->spans[p->spans++] = (qv__span){item, p->rows, count, start};
+    if (count > ws->size.tokens - p->rows)
+        return qv__fail(err, QV_TOO_LONG, "a batch of more than %lld tokens", (long long)ws->size.tokens);
+    ws->spans[p->spans++] = (qv__span){item, p->rows, count, start};
     for (int64_t i = 0; i < count; i++) {
         int32_t id = s->ids[start + i];
         if (id < 0 || id >= p->n->config.text.vocab)
             return qv__fail(err, QV_INVALID_ARGUMENT, "item %d of the batch: token id %d is not within 0..%d", at, id,
                             p->n->config.text.vocab - 1);
-        l->ids[p->rows + i] = id;
+        ws->ids[p->rows + i] = id;
     }
     for (int64_t axis = 0; axis < 3; axis++)
-        memcpy(l->positions + axis * l->size.tokens + p->rows, s->positions + axis * s->length + start,
-               (size_t)count * sizeof *l->positions);
+        memcpy(ws->positions + axis * ws->size.tokens + p->rows, s->positions + axis * s->length + start,
+               (size_t)count * sizeof *ws->positions);
     if (item->hidden || item->score) {
-        l->pool_rows[p->pooled] = (int32_t)(p->rows + count - 1);
-        l->pool_spans[p->pooled++] = (int32_t)(p->spans - 1);
+        ws->pool_rows[p->pooled] = (int32_t)(p->rows + count - 1);
+        ws->pool_spans[p->pooled++] = (int32_t)(p->spans - 1);
     }
     p->rows += count;
     return QV_OK;
@@ -227,15 +227,15 @@ static qv_status add_item(qv__pass *p, const qv__batch_item *item, int at, qv_er
 static qv_status run_pass(qv__pass *p, qv_error *err) {
     qv__backend *b = p->n->backend;
     const qv__text_config *t = &p->n->config.text;
-    qv__lane *l = p->lane;
+    qv__workspace *ws = p->workspace;
     for (int i = 0; i < p->batch->count; i++) {
         p->item_status[i] = QV_OK;
         qv_status status = add_item(p, &p->batch->items[i], i, err);
         if (status) return status;
     }
     if (!p->rows) return QV_OK;
-    b->ops->embed_rows(b, l->x, t->hidden, &p->n->embed, l->ids, p->rows);
-    b->ops->mrope_table(b, l->cos, l->sin, l->positions, l->size.tokens, p->rows, t->head_dim, t->rope_theta,
+    b->ops->embed_rows(b, ws->x, t->hidden, &p->n->embed, ws->ids, p->rows);
+    b->ops->mrope_table(b, ws->cos, ws->sin, ws->positions, ws->size.tokens, p->rows, t->head_dim, t->rope_theta,
                         t->mrope_section);
     qv_status status = qv__vision_forward(p, err);
     if (!status) qv__decoder_forward(p);
@@ -246,8 +246,11 @@ static qv_status run_pass(qv__pass *p, qv_error *err) {
 qv_status qv__network_forward(qv__network *n, const qv__batch *batch, qv_status *item_status, qv_error *err) {
     if (n->depth > 1 || (n->depth == 1 && !n->options.nested_tokens))
         return qv__fail(err, QV_INTERNAL, "a forward inside a pause that has no room of its own");
-    qv__pass p = {
-        .n = n, .lane = &n->lanes[n->depth], .batch = batch, .item_status = item_status, .nested = n->depth > 0};
+    qv__pass p = {.n = n,
+                  .workspace = &n->workspaces[n->depth],
+                  .batch = batch,
+                  .item_status = item_status,
+                  .nested = n->depth > 0};
     n->depth++;
     qv_status status = run_pass(&p, err);
     n->depth--;

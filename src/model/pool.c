@@ -16,15 +16,15 @@ static bool all_finite(const float *x, int64_t width) {
     return true;
 }
 
-/* Final-norm rows in lane->normed, of pooled items [first, first + count), to the items' results. */
+/* Final-norm rows in workspace->normed, of pooled items [first, first + count), to the items' results. */
 static void give_results(qv__pass *p, int64_t first, int64_t count) {
     qv__backend *b = p->n->backend;
-    const qv__lane *l = p->lane;
+    const qv__workspace *ws = p->workspace;
     int64_t H = p->n->config.text.hidden;
-    b->ops->download(b, l->staging, l->normed, (size_t)(count * H) * sizeof(float));
+    b->ops->download(b, ws->staging, ws->normed, (size_t)(count * H) * sizeof(float));
     for (int64_t i = 0; i < count; i++) {
-        const qv__batch_item *item = l->spans[l->pool_spans[first + i]].item;
-        const float *h = l->staging + i * H;
+        const qv__batch_item *item = ws->spans[ws->pool_spans[first + i]].item;
+        const float *h = ws->staging + i * H;
         float score = item->score ? score_of(h, p->n->score, H) : 0;
         if (item->score) *item->score = score;
         if (item->hidden) memcpy(item->hidden, h, (size_t)H * sizeof *h);
@@ -36,28 +36,28 @@ static void give_results(qv__pass *p, int64_t first, int64_t count) {
 static void finish_layer(qv__pass *p, int64_t first, int64_t count) {
     qv__backend *b = p->n->backend;
     const qv__text_config *t = &p->n->config.text;
-    const qv__lane *l = p->lane;
+    const qv__workspace *ws = p->workspace;
     int last = t->layers - 1;
     int64_t H = t->hidden, half = t->head_dim / 2;
-    const int32_t *rows = l->pool_rows + first;
+    const int32_t *rows = ws->pool_rows + first;
     for (int64_t i = 0; i < count; i++)
-        l->segments[i] = qv__decoder_segment(p, &l->spans[l->pool_spans[first + i]], last, rows[i], 1, i);
-    b->ops->gather_rows(b, l->pooled_cos, half, l->cos, half, rows, count, half);
-    b->ops->gather_rows(b, l->pooled_sin, half, l->sin, half, rows, count, half);
-    b->ops->rmsnorm(b, l->normed, H, l->pooled, H, count, H, p->n->layers[last].input_norm, t->rms_eps);
-    qv__decoder_finish(p, &p->n->layers[last], l->pooled, count, l->pooled_cos, l->pooled_sin, count);
+        ws->segments[i] = qv__decoder_segment(p, &ws->spans[ws->pool_spans[first + i]], last, rows[i], 1, i);
+    b->ops->gather_rows(b, ws->pooled_cos, half, ws->cos, half, rows, count, half);
+    b->ops->gather_rows(b, ws->pooled_sin, half, ws->sin, half, rows, count, half);
+    b->ops->rmsnorm(b, ws->normed, H, ws->pooled, H, count, H, p->n->layers[last].input_norm, t->rms_eps);
+    qv__decoder_finish(p, &p->n->layers[last], ws->pooled, count, ws->pooled_cos, ws->pooled_sin, count);
 }
 
 void qv__pool_forward(qv__pass *p, bool finished) {
     qv__backend *b = p->n->backend;
     const qv__text_config *t = &p->n->config.text;
-    const qv__lane *l = p->lane;
-    int64_t H = t->hidden, block = qv__block_rows(p->pooled, l->size.block, 1);
+    const qv__workspace *ws = p->workspace;
+    int64_t H = t->hidden, block = qv__block_rows(p->pooled, ws->size.block, 1);
     for (int64_t first = 0; first < p->pooled; first += block) {
         int64_t count = qv__min(block, p->pooled - first);
-        b->ops->gather_rows(b, l->pooled, H, l->x, H, l->pool_rows + first, count, H);
+        b->ops->gather_rows(b, ws->pooled, H, ws->x, H, ws->pool_rows + first, count, H);
         if (!finished) finish_layer(p, first, count);
-        b->ops->rmsnorm(b, l->normed, H, l->pooled, H, count, H, p->n->final_norm, t->rms_eps);
+        b->ops->rmsnorm(b, ws->normed, H, ws->pooled, H, count, H, p->n->final_norm, t->rms_eps);
         give_results(p, first, count);
         qv__pause(p);
     }
