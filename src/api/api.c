@@ -20,6 +20,10 @@ enum {
     DEFAULT_MAX_DOCUMENTS = 10000
 };
 
+static int media_limit(int wanted) {
+    return wanted == 0 ? DEFAULT_MAX_MEDIA : wanted < 0 ? 0 : wanted;
+}
+
 qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err) {
     *out = NULL;
     qv__body_setup();
@@ -30,8 +34,8 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     api->options = *options;
     if (api->options.max_inputs <= 0) api->options.max_inputs = DEFAULT_MAX_INPUTS;
     if (api->options.max_documents <= 0) api->options.max_documents = DEFAULT_MAX_DOCUMENTS;
-    if (api->options.max_images <= 0) api->options.max_images = DEFAULT_MAX_MEDIA;
-    if (api->options.max_videos <= 0) api->options.max_videos = DEFAULT_MAX_MEDIA;
+    api->options.max_images = media_limit(options->max_images);
+    api->options.max_videos = media_limit(options->max_videos);
     if (api->options.workers <= 0) api->options.workers = DEFAULT_WORKERS;
     if (api->options.workers > MAX_WORKERS) api->options.workers = MAX_WORKERS;
     api->created = time(NULL);

@@ -77,12 +77,40 @@ static qv_status decode_data_url(qv__content *c, const char *url, size_t size, q
     return decode(c, data, rest, false, part);
 }
 
+static int hex_digit(char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* file:///path, file://localhost/path, with %XX: a path for media/ to open below its root. */
+static qv_status take_file(qv__content *c, const char *url, size_t size, qv_part *part) {
+    size_t at = strlen("file://"), n = 0;
+    if (size - at >= 9 && !strncasecmp(url + at, "localhost", 9)) at += 9;
+    char *path = qv__arena_alloc(c->arena, size + 1, 1);
+    if (!path) return no_memory(c);
+    for (; at < size; at++) {
+        bool escaped = url[at] == '%' && at + 2 < size && hex_digit(url[at + 1]) >= 0 && hex_digit(url[at + 2]) >= 0;
+        path[n++] = escaped ? (char)(hex_digit(url[at + 1]) << 4 | hex_digit(url[at + 2])) : url[at];
+        if (escaped) at += 2;
+        if (!path[n - 1]) break;
+    }
+    path[n] = 0;
+    if (path[0] != '/' || strlen(path) != n)
+        return qv__refuse(c->r, QV_MEDIA_SOURCE, c->name, "%s: a file URL has the form file:///folder/name.", c->name);
+    bool video = part->kind == QV_PART_VIDEO;
+    *part = (qv_part){.kind = video ? QV_PART_VIDEO_FILE : QV_PART_IMAGE_FILE, .data = path, .size = n};
+    return QV_OK;
+}
+
 static qv_status load(qv__content *c, const char *source, size_t size, qv_part *part) {
     if (starts(source, "data:")) return decode_data_url(c, source, size, part);
     if (starts(source, "http://") || starts(source, "https://"))
         return qv__refuse(c->r, QV_MEDIA_SOURCE, c->name,
                           "%s: this server fetches no URLs; send the bytes as a data: URL (data:image/png;base64,…).",
                           c->name);
+    if (starts(source, "file://") && c->local_media) return take_file(c, source, size, part);
     if (starts(source, "file://"))
         return qv__refuse(c->r, QV_MEDIA_SOURCE, c->name,
                           "%s: this server opens no local files; send the bytes as a data: URL.", c->name);
@@ -90,11 +118,12 @@ static qv_status load(qv__content *c, const char *source, size_t size, qv_part *
 }
 
 static qv_status add_loaded(qv__content *c, qv_part part) {
-    int *count = part.kind == QV_PART_IMAGE ? &c->images : &c->videos;
-    int max = part.kind == QV_PART_IMAGE ? c->max_images : c->max_videos;
+    bool image = part.kind == QV_PART_IMAGE || part.kind == QV_PART_IMAGE_FILE;
+    int *count = image ? &c->images : &c->videos;
+    int max = image ? c->max_images : c->max_videos;
     if (*count >= max)
         return qv__refuse(c->r, QV_INVALID_ARGUMENT, c->name, "At most %d %s(s) may be provided in one prompt.", max,
-                          part.kind == QV_PART_IMAGE ? "image" : "video");
+                          image ? "image" : "video");
     ++*count;
     return add_part(c, part);
 }

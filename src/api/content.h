@@ -1,8 +1,8 @@
 /* Typed content in the forms that clients send, as a list of qv_part:
  *   "text"   {"type":"text","text":…}   {"type":"image_url","image_url":{"url":…}}   {"image_url":"…"}   {"image":"…"}
  *   {"video":"…"}   {"video":["frame","frame"]}   and lists of these.
- * Pictures and videos come as data: URLs or bare base64; they are decoded here, so that no string of a request is ever
- * taken for a path. */
+ * Pictures and videos come as data: URLs or bare base64; they are decoded here, so that no string of a request is
+ * taken for a path but file:// URLs, and those only where the server was started with a folder for them. */
 #ifndef QVEC_API_CONTENT_H
 #define QVEC_API_CONTENT_H
 
@@ -13,6 +13,7 @@ typedef struct {
     qv__refusal *r;
     const char *name; /* of the input, for messages: "input[3]" */
     int max_images, max_videos;
+    bool local_media; /* file:// URLs are taken, to be read below the model's media_root */
     /* grows */
     qv_part *parts;
     size_t count, capacity;

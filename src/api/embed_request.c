@@ -80,7 +80,8 @@ static qv__content content_of(parser *p, const char *name) {
                          .r = p->r,
                          .name = name,
                          .max_images = p->limits->max_images,
-                         .max_videos = p->limits->max_videos};
+                         .max_videos = p->limits->max_videos,
+                         .local_media = p->limits->local_media};
 }
 
 /* {"text","image","video","instruction"}: the recipe is official unless the request says raw. */

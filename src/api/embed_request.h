@@ -10,6 +10,7 @@
 typedef struct {
     int64_t max_inputs, max_model_len, embedding_size;
     int max_images, max_videos; /* per input */
+    bool local_media;           /* file:// URLs are taken */
 } qv__embed_limits;
 
 typedef enum { QV__ENCODING_FLOAT, QV__ENCODING_BASE64, QV__ENCODING_BYTES, QV__ENCODING_BYTES_ONLY } qv__encoding;

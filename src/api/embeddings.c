@@ -185,7 +185,8 @@ qv_status qv__start_embeddings(qv__job *job, qv__response *response, qv__refusal
                                .max_model_len = api->model.max_model_len,
                                .embedding_size = api->model.embedding_size,
                                .max_images = api->options.max_images,
-                               .max_videos = api->options.max_videos};
+                               .max_videos = api->options.max_videos,
+                               .local_media = api->options.local_media};
     qv_status status = qv__embed_request_parse(job->request->body, job->request->body_size, &limits, q, r);
     if (!status) status = qv__job_check_model(job, q->model, r);
     if (!status) status = prepare(job, r);

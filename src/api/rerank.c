@@ -340,7 +340,8 @@ static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
     qv__rerank_limits limits = {.max_documents = api->options.max_documents,
                                 .max_model_len = api->model.max_model_len,
                                 .max_images = api->options.max_images,
-                                .max_videos = api->options.max_videos};
+                                .max_videos = api->options.max_videos,
+                                .local_media = api->options.local_media};
     const qv__request *request = job->request;
     qv_status status = rank ? qv__rerank_request_parse(request->body, request->body_size, &limits, q, r)
                             : qv__score_request_parse(request->body, request->body_size, &limits, q, r);

@@ -27,7 +27,8 @@ static qv_status parse_one(parser *p, const json_t *value, const char *name, qv_
                      .r = p->r,
                      .name = name,
                      .max_images = p->limits->max_images,
-                     .max_videos = p->limits->max_videos};
+                     .max_videos = p->limits->max_videos,
+                     .local_media = p->limits->local_media};
     if (json_is_object(value)) return qv__content_object(&c, value, input);
     if (!json_is_string(value))
         return qv__refuse_field(p->r, name,

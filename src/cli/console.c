@@ -1,14 +1,17 @@
 #include "cli/console.h"
 
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 
 static const char *command;
 static volatile sig_atomic_t interrupted;
+static sem_t interruption;
 
 void qv__console_set_command(const char *name) {
     command = name;
@@ -46,11 +49,14 @@ int qv__text_print(char *out, size_t size, const char *format, ...) {
 }
 
 static void note(int signal_number) {
+    if (interrupted) _exit(QV__EXIT_INTERRUPTED);
     interrupted = 1;
+    sem_post(&interruption);
 }
 
 void qv__interrupts_note(void) {
-    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART | SA_RESETHAND};
+    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
+    sem_init(&interruption, 0, 0);
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -58,6 +64,10 @@ void qv__interrupts_note(void) {
 
 bool qv__is_interrupted(void) {
     return interrupted;
+}
+
+void qv__interrupts_wait(void) {
+    while (!interrupted) sem_wait(&interruption); /* ends early on other signals */
 }
 
 /* ---- the log ---- */

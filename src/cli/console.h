@@ -22,9 +22,10 @@ __attribute__((format(printf, 1, 2))) void qv__warn(const char *format, ...);
 /* snprintf, but gives what was written, not what would have been. */
 __attribute__((format(printf, 3, 4))) int qv__text_print(char *out, size_t size, const char *format, ...);
 
-/* SIGINT and SIGTERM are noted from here on; the second one ends the program at once. */
+/* SIGINT and SIGTERM are noted from here on; the second one ends the program at once, with status 130. */
 void qv__interrupts_note(void);
 bool qv__is_interrupted(void);
+void qv__interrupts_wait(void); /* until the first one */
 
 /* Log lines of the library go to stderr, as text or as one JSON object a line. */
 void qv__console_log(qv__log_level most_verbose, bool json);

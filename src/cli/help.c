@@ -43,15 +43,14 @@ static bool is_wanted(const qv__option_set *set, const qv__option *row, const ch
     return !filter || strcasestr(set->title, filter) || strcasestr(row->name, filter);
 }
 
-static void print_set(const qv__option_set *set, const char *filter) {
-    bool headed = false;
+/* *heading: the last one printed; sets may share it. */
+static void print_set(const qv__option_set *set, const char *filter, const char **heading) {
     for (size_t i = 0; i < set->count; i++) {
         if (!is_wanted(set, &set->rows[i], filter)) continue;
-        if (!headed) printf("%s:\n", set->title);
-        headed = true;
+        if (!*heading || strcmp(*heading, set->title)) printf("%s%s:\n", *heading ? "\n" : "", set->title);
+        *heading = set->title;
         print_row(&set->rows[i]);
     }
-    if (headed) putchar('\n');
 }
 
 void qv__options_help(const qv__usage *usage, const char *filter) {
@@ -59,6 +58,8 @@ void qv__options_help(const qv__usage *usage, const char *filter) {
         printf("qvec %s: %s\n\n%s\n", usage->name, usage->summary, usage->examples);
         printf("Usage: qvec %s %s\n\n", usage->name, usage->usage);
     }
-    for (size_t i = 0; i < usage->set_count; i++) print_set(&usage->sets[i], filter);
-    if (!filter && usage->notes) printf("%s\n", usage->notes);
+    const char *heading = NULL;
+    for (size_t i = 0; i < usage->set_count; i++) print_set(&usage->sets[i], filter, &heading);
+    if (!heading) printf("qvec %s has no flag or heading with \"%s\" in it\n", usage->name, filter);
+    if (!filter && usage->notes) printf("\n%s\n", usage->notes);
 }

@@ -63,14 +63,14 @@ bool qv__take_positionals(const qv__words *words, qv__model_flags *model, qv__in
 }
 
 bool qv__inputs_check(qv__input_flags *inputs) {
-    if (inputs->file && inputs->parts.count) {
+    bool flags = inputs->parts.count || inputs->given.size;
+    if (inputs->file && flags) {
         qv__complain("items come from flags or from %.200s, not from both", inputs->file);
         return false;
     }
-    if (!inputs->file && !inputs->parts.count) {
+    if (!inputs->file && !flags) {
         if (isatty(STDIN_FILENO)) {
-            qv__complain(
-                "there is nothing to do: give --text, a FILE.jsonl, or lines on stdin (--help shows examples)");
+            qv__complain("there is nothing to do: give a FILE.jsonl, lines on stdin, or flags (--help shows examples)");
             return false;
         }
         inputs->file = "-";
@@ -80,6 +80,7 @@ bool qv__inputs_check(qv__input_flags *inputs) {
 
 void qv__inputs_clear(qv__input_flags *inputs) {
     qv__words_clear(&inputs->parts);
+    qv__buffer_clear(&inputs->given);
 }
 
 bool qv__inputs_folder(const qv__input_flags *inputs, char **folder) {
@@ -105,28 +106,6 @@ static void write_single(const qv__word *word, qv__buffer *out) {
     qv__buffer_puts(out, "}");
 }
 
-/* {"text":[...],"image":[...],"video":"..."}; a list under video would be the frames of one. */
-static qv_status write_together(const qv__words *words, qv__buffer *out, qv_error *err) {
-    qv__buffer_puts(out, "{");
-    for (int tag = QV__WORD_TEXT; tag <= QV__WORD_VIDEO; tag++) {
-        size_t count = 0;
-        bool list = tag != QV__WORD_VIDEO;
-        for (size_t i = 0; i < words->count; i++) {
-            if (words->items[i].tag != tag) continue;
-            if (count && !list) return qv__fail(err, QV_INVALID_ARGUMENT, "--together takes one --video");
-            if (count)
-                qv__buffer_puts(out, ",");
-            else
-                qv__buffer_printf(out, "%s\"%s\":%s", out->size > 1 ? "," : "", member_names[tag], list ? "[" : "");
-            qv__write_json_string(words->items[i].text, strlen(words->items[i].text), out);
-            count++;
-        }
-        if (count && list) qv__buffer_puts(out, "]");
-    }
-    qv__buffer_puts(out, "}");
-    return QV_OK;
-}
-
 static qv_status check_utf8(const qv__words *words, qv_error *err) {
     for (size_t i = 0; i < words->count; i++) {
         const char *text = words->items[i].text;
@@ -135,6 +114,32 @@ static qv_status check_utf8(const qv__words *words, qv_error *err) {
             return qv__fail(err, QV_INVALID_UTF8, "--%s %zu is not valid UTF-8 at byte %zu",
                             member_names[words->items[i].tag], i + 1, bad);
     }
+    return QV_OK;
+}
+
+/* {"text":[...],"image":[...],"video":"..."}; a list under video would be the frames of one. */
+qv_status qv__write_together(const qv__words *words, qv__buffer *out, qv_error *err) {
+    bool first = true;
+    qv_status status = check_utf8(words, err);
+    if (status) return status;
+    qv__buffer_puts(out, "{");
+    for (int tag = QV__WORD_TEXT; tag <= QV__WORD_VIDEO; tag++) {
+        size_t count = 0;
+        bool list = tag != QV__WORD_VIDEO;
+        for (size_t i = 0; i < words->count; i++) {
+            if (words->items[i].tag != tag) continue;
+            if (count && !list) return qv__fail(err, QV_INVALID_ARGUMENT, "one video fits into an item");
+            if (count)
+                qv__buffer_puts(out, ",");
+            else
+                qv__buffer_printf(out, "%s\"%s\":%s", first ? "" : ",", member_names[tag], list ? "[" : "");
+            first = false;
+            qv__write_json_string(words->items[i].text, strlen(words->items[i].text), out);
+            count++;
+        }
+        if (count && list) qv__buffer_puts(out, "]");
+    }
+    qv__buffer_puts(out, "}");
     return QV_OK;
 }
 
@@ -147,7 +152,7 @@ static qv_status give_parts(const qv__input_flags *inputs, qv__lines *lines, qv_
         line.size = 0;
     }
     if (!status && inputs->together) {
-        status = write_together(&inputs->parts, &line, err);
+        status = qv__write_together(&inputs->parts, &line, err);
         if (!status) status = line.failed ? QV_NO_MEMORY : qv__lines_give(lines, line.data, line.size, err);
     }
     qv__buffer_clear(&line);
@@ -156,7 +161,9 @@ static qv_status give_parts(const qv__input_flags *inputs, qv__lines *lines, qv_
 
 qv_status qv__inputs_open(const qv__input_flags *inputs, qv__lines *lines, qv_error *err) {
     *lines = (qv__lines){.fd = -1, .name = "the flags", .shard = inputs->shard};
-    return inputs->file ? qv__lines_open(lines, inputs->file, err) : give_parts(inputs, lines, err);
+    if (inputs->file) return qv__lines_open(lines, inputs->file, err);
+    if (inputs->given.size) return qv__lines_give(lines, inputs->given.data, inputs->given.size, err);
+    return give_parts(inputs, lines, err);
 }
 
 void qv__write_ids(const int32_t *ids, size_t count, qv__buffer *out) {

@@ -11,6 +11,9 @@ static const struct {
     const char *name, *summary;
     int (*run)(int argc, char **argv);
 } commands[] = {
+    {"serve", "the model behind HTTP", qv__command_serve},
+    {"embed", "vectors of texts, pictures and videos", qv__command_embed},
+    {"rerank", "scores of documents for a query", qv__command_rerank},
     {"tokenize", "token ids of texts and prompts", qv__command_tokenize},
     {"info", "what a model is and needs, without opening its weights", qv__command_info},
 };

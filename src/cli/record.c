@@ -44,6 +44,13 @@ static void warn_of_typing(const qv__record *r, const char *name, size_t size, c
     }
 }
 
+void qv__record_warn_parts(const qv__record *record, const json_t *object) {
+    static const char *const fields[] = {"text", "image", "video", NULL};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value) warn_of_typing(record, key, strlen(key), fields);
+}
+
 /* ---- splitting ---- */
 
 typedef struct {
@@ -134,6 +141,13 @@ void qv__write_json_string(const char *text, size_t size, qv__buffer *out) {
     }
     qv__buffer_append(out, text + start, size - start);
     qv__buffer_puts(out, "\"");
+}
+
+bool qv__record_is_in(const qv__record *record, const qv__id_set *set) {
+    char number[32];
+    if (record->id.size) return qv__id_set_has(set, record->id.text, record->id.size);
+    return qv__id_set_has(set, number,
+                          (size_t)qv__text_print(number, sizeof number, "%lld", (long long)record->number));
 }
 
 void qv__record_write_head(const qv__record *record, qv__buffer *out) {

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "cli/lines.h"
+#include "cli/output.h"
 
 /* A piece of the line's text. */
 typedef struct {
@@ -46,6 +47,11 @@ void qv__record_write_error(const qv__record *record, const qv_error *error, qv_
 /* {"code":"…","message":"…"} */
 void qv__write_error(const qv_error *error, qv__buffer *out);
 void qv__write_json_string(const char *text, size_t size, qv__buffer *out);
+
+/* Whether the record's id (or number, when it has none) is in the set. */
+bool qv__record_is_in(const qv__record *record, const qv__id_set *set);
+/* Warns, once, of members of a query or document that look like a typing error. */
+void qv__record_warn_parts(const qv__record *record, const json_t *object);
 
 /* Members; absent or null: *out stays. The error names the member. Numbers may be written as 3 or 3.0. */
 qv_status qv__record_int(const qv__record *r, const char *name, int64_t min, int64_t max, int64_t *out);

@@ -1,9 +1,48 @@
+#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/console.h"
 #include "cli/inputs.h"
+
+#define AT(field) offsetof(qv__output_flags, field)
+
+#define COMMON_ROWS                                                                                                    \
+    QV__ROW("output", TEXT, AT(path), "FILE", "Where answers go. Default: stdout."),                                   \
+        QV__ROW("resume", SWITCH, AT(resume), NULL,                                                                    \
+                "Keep the answers that --output has already, skip their ids, cut a torn last line."),                  \
+        QV__ROW("no-progress", SWITCH, AT(no_progress), NULL, "No progress line on a terminal.")
+
+const qv__option qv__matrix_rows[QV__OUTPUT_ROWS] = {
+    COMMON_ROWS,
+    QV__ROW("format", CHOICE, AT(format), "FORMAT",
+            "jsonl; json: one list; npy, bin: a float32 matrix, failed items as rows of NaN. Default: jsonl.",
+            .choices = "jsonl|json|npy|bin"),
+};
+
+const qv__option qv__output_rows[QV__OUTPUT_ROWS] = {
+    COMMON_ROWS,
+    QV__ROW("format", CHOICE, AT(format), "FORMAT", "jsonl, or json: one list. Default: jsonl.",
+            .choices = "jsonl|json"),
+};
+
+bool qv__output_flags_check(const qv__output_flags *flags) {
+    if (flags->resume && !flags->path)
+        qv__complain("--resume needs --output FILE");
+    else if (flags->resume && strcmp(flags->format, "jsonl"))
+        qv__complain("--resume needs --format jsonl");
+    else
+        return true;
+    return false;
+}
+
+bool qv__answered_read(const qv__output_flags *flags, qv__id_set *answered) {
+    qv_error err = {0};
+    if (!flags->resume || !qv__id_set_read(answered, flags->path, &err)) return true;
+    qv__complain("%s", err.message);
+    return false;
+}
 
 /* What went wrong, in a line or two; each failed item also has a line of its own in the answers. */
 static void report(const qv__stream_totals *totals) {

@@ -1,0 +1,50 @@
+#include "base/memory.h"
+#include "cli/console.h"
+#include "cli/model_flags.h"
+
+#include <string.h>
+
+/* As flags say it: -1 default, 0 off; as the library says it: 0 default, -1 off. */
+static int64_t cache_size(int64_t flag) {
+    return flag < 0 ? 0 : flag == 0 ? -1 : flag;
+}
+
+static qv_task task_of(const qv__model_flags *flags, qv_task wanted) {
+    if (flags->task && !strcmp(flags->task, "embed")) return QV_TASK_EMBED;
+    if (flags->task && !strcmp(flags->task, "rerank")) return QV_TASK_RERANK;
+    return flags->model ? QV_TASK_AUTO : wanted; /* the built-in model does what is wanted */
+}
+
+static bool check_task(const qv__model_flags *flags, qv_task wanted, const qv_model *model) {
+    qv_model_facts facts;
+    qv_model_get_facts(model, &facts);
+    if (wanted == QV_TASK_AUTO || facts.task == wanted) return true;
+    if (wanted == QV_TASK_RERANK)
+        qv__complain("%s is an embedding model; qvec rerank needs a reranker (or --task rerank)",
+                     qv__model_flags_name(flags));
+    else
+        qv__complain("%s is a reranker; qvec embed needs an embedding model (or --task embed)",
+                     qv__model_flags_name(flags));
+    return false;
+}
+
+bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const char *media_root, qv_model **out) {
+    char *folder;
+    qv_model_options options = {.task = task_of(flags, wanted),
+                                .cpu_tier = flags->cpu_tier,
+                                .threads = (int)flags->threads,
+                                .max_model_len = flags->max_model_len,
+                                .max_batched_tokens = flags->max_batched_tokens,
+                                .image_cache_bytes = cache_size(flags->image_cache),
+                                .prefix_cache_bytes = cache_size(flags->prefix_cache),
+                                .media_root = media_root};
+    *out = NULL;
+    if (!qv__model_flags_folder(flags, &folder, &options.load_format)) return false;
+    qv_error err = {0};
+    qv_status status = qv_model_open(folder, &options, out, &err);
+    qv__free(folder);
+    if (status) qv__complain("%s", err.message);
+    if (status || check_task(flags, wanted, *out)) return !status;
+    qv_model_close(out);
+    return false;
+}
