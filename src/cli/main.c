@@ -16,6 +16,7 @@ static const struct {
     {"rerank", "scores of documents for a query", qv__command_rerank},
     {"tokenize", "token ids of texts and prompts", qv__command_tokenize},
     {"info", "what a model is and needs, without opening its weights", qv__command_info},
+    {"verify", "proof that an install works", qv__command_verify},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
