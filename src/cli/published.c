@@ -11,8 +11,8 @@ static const char *const card_texts[] = {
     "Pet owner training dog outdoors near water.",
     "Woman surfing on waves during a sunny day.",
     "City skyline view from a high-rise building at night.",
-    "A woman shares a joyful moment with her golden retriever on a sun-drenched beach at sunset, as "
-    "the dog offers its paw in a heartwarming display of companionship and trust.",
+    ("A woman shares a joyful moment with her golden retriever on a sun-drenched beach at sunset, as "
+     "the dog offers its paw in a heartwarming display of companionship and trust."),
 };
 static const qv__published_pair card_pairs[] = {
     {0, 4, 0.815778613},
@@ -22,13 +22,13 @@ static const qv__published_pair card_pairs[] = {
 };
 
 static const char *const guide_texts[] = {
-    "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
-    "What is the capital of China?",
-    "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
-    "Explain gravity",
+    ("Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
+     "What is the capital of China?"),
+    ("Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
+     "Explain gravity"),
     "The capital of China is Beijing.",
-    "Gravity is a force that attracts two bodies towards each other. It gives weight to physical "
-    "objects and is responsible for the movement of planets around the sun.",
+    ("Gravity is a force that attracts two bodies towards each other. It gives weight to physical "
+     "objects and is responsible for the movement of planets around the sun."),
 };
 static const qv__published_pair guide_pairs[] = {
     {0, 2, 0.927912056},
@@ -39,16 +39,16 @@ static const qv__published_pair guide_pairs[] = {
 
 static const char *const notebook_texts[] = {
     "walgreens store sales average",
-    "The number of Walgreen stores has risen from 5,000 in 2005 to more than 8,000 at present. The "
-    "average square footage per store stood at approximately 10,200 and we forecast the figure to "
-    "remain constant over our review period. Walgreen earned $303 as average front-end revenue per "
-    "store square foot in 2012.",
-    "Your Walgreens Store. Select a store from the search results to make it Your Walgreens Store "
-    "and save time getting what you need. Your Walgreens Store will be the default location for "
-    "picking up prescriptions, photos, in store orders and finding deals in the Weekly Ad.",
-    "The average revenue in 2011 of a Starbuck Store was $1,078,000, up  from $1,011,000 in 2010.    "
-    "The average ticket (total purchase) at domestic Starbuck stores in  No … vember 2007 was "
-    "reported at $6.36.    In 2008, the average ticket was flat (0.0% change).",
+    ("The number of Walgreen stores has risen from 5,000 in 2005 to more than 8,000 at present. The "
+     "average square footage per store stood at approximately 10,200 and we forecast the figure to "
+     "remain constant over our review period. Walgreen earned $303 as average front-end revenue per "
+     "store square foot in 2012."),
+    ("Your Walgreens Store. Select a store from the search results to make it Your Walgreens Store "
+     "and save time getting what you need. Your Walgreens Store will be the default location for "
+     "picking up prescriptions, photos, in store orders and finding deals in the Weekly Ad."),
+    ("The average revenue in 2011 of a Starbuck Store was $1,078,000, up  from $1,011,000 in 2010.    "
+     "The average ticket (total purchase) at domestic Starbuck stores in  No … vember 2007 was "
+     "reported at $6.36.    In 2008, the average ticket was flat (0.0% change)."),
 };
 static const qv__published_pair notebook_pairs[] = {
     {0, 1, 0.67612797},

@@ -102,19 +102,20 @@ static bool is_own(qv_status status) {
     return status != QV_NO_MEMORY && status != QV_SHUTTING_DOWN && status != QV_CANCELLED;
 }
 
-static qv_status prepare_documents(const rerank *o, qv__entry *entry, job *j, const qv_input *query, qv_error *err) {
+static qv_status prepare_documents(const rerank *o, qv__entry *entry, job *j, qv__query *query, qv_error *err) {
     const json_t *documents = json_object_get(entry->record.root, "documents");
     qv_status status = QV_OK;
     size_t submitted = 0;
     for (size_t i = 0; i < j->group.count && !status; i++) {
         char name[48];
         qv_input document = {0};
+        qv_error *own = &j->group.errors[i];
         qv__text_print(name, sizeof name, "documents[%zu]", i);
         status = read_side(&entry->record, json_array_get(documents, i), name, &document);
         if (status) return status;
-        status = qv__session_prepare_pair(o->opened, query, &document, o->folder, &j->group.items[i],
-                                          &j->group.facts[i], &j->group.errors[i]);
-        if (status && !is_own(status)) return *err = j->group.errors[i], status;
+        status = qv__session_prepare_document(o->opened, query, &document, o->folder, &j->group.items[i],
+                                              &j->group.facts[i], own);
+        if (status && !is_own(status)) return *err = *own, status;
         status = QV_OK;
         bool enough = i + 1 - submitted == SUBMIT_TOGETHER || i + 1 == j->group.count;
         if (enough) status = qv__group_submit(&j->group, o->opened, submitted, i + 1 - submitted, err);
@@ -128,11 +129,14 @@ static qv_status prepare(void *user, qv__entry *entry, qv_error *err) {
     if (qv__record_is_in(&entry->record, &o->answered)) return entry->skip = true, QV_OK;
     job *j = entry->data = qv__calloc(1, sizeof *j);
     if (!j) return qv__fail(err, QV_NO_MEMORY, "out of memory for an item");
-    qv_input query;
-    qv_status status = read_query(o, &entry->record, j, &query);
+    qv_input input;
+    qv__query *query = NULL;
+    qv_status status = read_query(o, &entry->record, j, &input);
     if (!status) status = open_job(j, entry, json_object_get(entry->record.root, "documents"), err);
-    if (!status) status = prepare_documents(o, entry, j, &query, err);
+    if (!status) status = qv__query_open(o->opened, &input, o->folder, &query, err);
+    if (!status) status = prepare_documents(o, entry, j, query, err);
     if (status) qv__group_cancel(&j->group, o->opened);
+    qv__query_release(&query);
     return status;
 }
 
