@@ -9,26 +9,32 @@ static void transpose(float *out, const float *const row[], int count, int dim) 
         for (int j = 0; j < QV__KEY_BLOCK; j++) out[k * QV__KEY_BLOCK + j] = j < count ? row[j][k] : 0.0f;
 }
 
-static void multiply(float *c, int64_t c_stride, const float *const a[], int rows, const float *b, int64_t b_stride,
-                     int depth, int width, bool keep) {
-    for (int r = 0; r < rows; r++, c += c_stride) {
+static void multiply(float *c, int64_t c_stride, const float *a, int rows, const float *b, int64_t b_stride, int depth,
+                     int width, bool keep) {
+    for (int r = 0; r < rows; r++, c += c_stride, a += QV__TILE_STRIDE) {
         if (!keep) memset(c, 0, (size_t)width * sizeof *c);
         for (int k = 0; k < depth; k++)
-            for (int n = 0; n < width; n++) c[n] = fmaf(a[r][k], b[k * b_stride + n], c[n]);
+            for (int n = 0; n < width; n++) c[n] = fmaf(a[k], b[k * b_stride + n], c[n]);
     }
 }
 
-static float softmax(float *s, int count, float scale, float *m, float l[QV__SUM_LANES]) {
-    float most = *m;
-    for (int j = 0; j < count; j++) {
-        s[j] *= scale;
-        if (s[j] > most) most = s[j];
-    }
-    float c = qv__exp(*m - most);
+static float softmax_row(float *s, int count, float scale, float *m, float l[QV__SUM_LANES]) {
+    float highest = -INFINITY;
+    for (int j = 0; j < count; j++)
+        if (s[j] > highest) highest = s[j];
+    highest *= scale;
+    if (!(highest > *m)) highest = *m;
+    float c = qv__exp(*m - highest);
     for (int i = 0; i < QV__SUM_LANES; i++) l[i] *= c;
-    for (int j = 0; j < count; j++) l[j % QV__SUM_LANES] += s[j] = qv__exp(s[j] - most);
-    *m = most;
+    for (int j = 0; j < count; j++) l[j % QV__SUM_LANES] += s[j] = qv__exp(fmaf(scale, s[j], -highest));
+    *m = highest;
     return c;
+}
+
+static void softmax(float *s, int rows, const int count[], float scale, float m[], float l[][QV__SUM_LANES],
+                    float c[]) {
+    for (int r = 0; r < rows; r++, s += QV__TILE_STRIDE)
+        c[r] = count[r] > 0 ? softmax_row(s, count[r], scale, &m[r], l[r]) : 1.0f;
 }
 
 static void rescale(float *acc, float by, int width) {

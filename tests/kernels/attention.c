@@ -123,19 +123,19 @@ static void contract_row(const row_view *w, float *out) {
     float m = -INFINITY, l[QV__SUM_LANES] = {0}, acc[QV__HEAD_DIM_MAX] = {0}, p[QV__KEY_BLOCK];
     for (int64_t start = 0; start < w->count; start += QV__KEY_BLOCK) {
         int64_t count = w->count - start < QV__KEY_BLOCK ? w->count - start : QV__KEY_BLOCK;
-        float most = m;
+        float most = -INFINITY;
         for (int64_t j = 0; j < count; j++) {
-            float dot = 0;
-            for (int k = 0; k < w->dim; k++) dot = fmaf(w->q[k], w->k[start + j][k], dot);
-            p[j] = w->scale * dot;
+            p[j] = 0;
+            for (int k = 0; k < w->dim; k++) p[j] = fmaf(w->q[k], w->k[start + j][k], p[j]);
             most = fmaxf(most, p[j]);
         }
+        most = fmaxf(m, w->scale * most);
         float c = qv__exp(m - most);
         m = most;
         for (int i = 0; i < QV__SUM_LANES; i++) l[i] *= c;
         for (int k = 0; k < w->dim; k++) acc[k] *= c;
         for (int64_t j = 0; j < count; j++) {
-            p[j] = qv__exp(p[j] - m);
+            p[j] = qv__exp(fmaf(w->scale, p[j], -m));
             l[j % QV__SUM_LANES] += p[j];
             for (int k = 0; k < w->dim; k++) acc[k] = fmaf(p[j], w->v[start + j][k], acc[k]);
         }

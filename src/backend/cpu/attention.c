@@ -21,10 +21,11 @@ enum {
 typedef struct {
     float keys[QV__HEAD_DIM_MAX * QV__KEY_BLOCK];   /* [head_dim][QV__KEY_BLOCK] */
     float values[QV__KEY_BLOCK * QV__HEAD_DIM_MAX]; /* [QV__KEY_BLOCK][width] */
+    float queries[TASK_ROWS * QV__TILE_STRIDE];     /* [rows][QV__TILE_STRIDE] */
     float acc[TASK_ROWS * QV__HEAD_DIM_MAX];        /* [rows][width] */
     float sums[TASK_ROWS][QV__SUM_LANES];
-    float most[TASK_ROWS];
-    float scores[QV__QUERY_TILE][QV__KEY_BLOCK];
+    float highest[TASK_ROWS];
+    float scores[QV__QUERY_TILE * QV__TILE_STRIDE]; /* of one tile and block */
 } scratch;
 
 size_t qv__cpu_attention_scratch(void) {
@@ -63,73 +64,102 @@ static float *output(const task *t, int64_t r) {
     return a->out + (t->segment->q_first + r / t->group) * a->out_stride + head * a->head_dim;
 }
 
+/* The rows of keys and values of the task's head at position j. */
+static const float *key_at(const task *t, int64_t j) {
+    const qv__segment *s = t->segment;
+    int64_t head = (int64_t)t->kv_head * t->a->head_dim;
+    return j < s->prefix_count ? s->prefix_k + j * s->prefix_stride + head
+                               : s->k + (j - s->prefix_count) * s->kv_stride + head;
+}
+
+static const float *value_at(const task *t, int64_t j) {
+    const qv__segment *s = t->segment;
+    int64_t head = (int64_t)t->kv_head * t->a->head_dim;
+    return j < s->prefix_count ? s->prefix_v + j * s->prefix_stride + head
+                               : s->v + (j - s->prefix_count) * s->kv_stride + head;
+}
+
 /* Keys and values at positions [start, start + count) into scratch. */
 static void load_block(const task *t, int64_t start, int count) {
-    const qv__segment *s = t->segment;
     const float *row[QV__KEY_BLOCK];
-    int64_t head = (int64_t)t->kv_head * t->a->head_dim;
-    int prefix = start >= s->prefix_count           ? 0
-                 : start + count <= s->prefix_count ? count
-                                                    : (int)(s->prefix_count - start);
-    for (int j = 0; j < prefix; j++) row[j] = s->prefix_k + (start + j) * s->prefix_stride + head;
-    for (int j = prefix; j < count; j++) row[j] = s->k + (start + j - s->prefix_count) * s->kv_stride + head;
+    for (int j = 0; j < count; j++) row[j] = key_at(t, start + j);
     t->kernels->transpose(t->scratch->keys, row, count, t->a->head_dim);
     size_t bytes = (size_t)t->a->head_dim * sizeof(float), padding = (size_t)t->width * sizeof(float) - bytes;
     for (int j = 0; j < count; j++) {
-        const float *value = j < prefix ? s->prefix_v + (start + j) * s->prefix_stride + head
-                                        : s->v + (start + j - s->prefix_count) * s->kv_stride + head;
-        float *to = t->scratch->values + (int64_t)j * t->width;
-        memcpy(to, value, bytes);
+        float *to = t->scratch->values + j * t->width;
+        memcpy(to, value_at(t, start + j), bytes);
         memset(to + t->a->head_dim, 0, padding);
     }
 }
 
-/* `count` rows from `first` against the block at `start`. */
-static void attend(const task *t, int64_t start, int block, int64_t first, int count) {
+/* Rows of one head lie a page or so apart, where the hardware does not look ahead. */
+static void prefetch_row(const float *row, int floats) {
+    enum { LINE_FLOATS = 16 };
+    for (int k = 0; k < floats; k += LINE_FLOATS) __builtin_prefetch(row + k, 0, 2);
+}
+
+/* Keys and values at positions [first, last). */
+static void prefetch_keys(const task *t, int64_t first, int64_t last) {
+    for (int64_t j = first; j < last; j++) {
+        prefetch_row(key_at(t, j), t->a->head_dim);
+        prefetch_row(value_at(t, j), t->a->head_dim);
+    }
+}
+
+/* A share of the block at `start`, while the last tiles of the block before it are at work. tiles: still to come. */
+static void prefetch_share(const task *t, int64_t start, int64_t keys, int64_t tiles) {
+    enum { TILES = 8, SHARE = QV__KEY_BLOCK / TILES };
+    if (tiles >= TILES) return;
+    int64_t first = start + (TILES - 1 - tiles) * SHARE, last = first + SHARE;
+    prefetch_keys(t, first, last < keys ? last : keys);
+}
+
+/* Rows [first, first + count) of the task against the block at `start`. */
+static void attend(const task *t, int64_t start, int block, int first, int count) {
     scratch *s = t->scratch;
     const qv__attention_kernels *k = t->kernels;
-    const float *q[QV__QUERY_TILE], *p[QV__QUERY_TILE];
-    int seen[QV__QUERY_TILE], least = block, most = 0;
+    float *acc = s->acc + first * t->width, rescaling[QV__QUERY_TILE];
+    int seen[QV__QUERY_TILE]; /* keys of this block; grows from row to row */
     for (int r = 0; r < count; r++) {
-        int64_t n = visible(t, first + r) - start;
+        int64_t n = visible(t, t->first + first + r) - start;
         seen[r] = n < 0 ? 0 : n < block ? (int)n : block;
-        if (seen[r] < least) least = seen[r];
-        if (seen[r] > most) most = seen[r];
-        q[r] = query(t, first + r);
-        p[r] = s->scores[r];
     }
+    int most = seen[count - 1];
     if (most == 0) return;
-    k->multiply(s->scores[0], QV__KEY_BLOCK, q, count, s->keys, QV__KEY_BLOCK, t->a->head_dim,
-                (most + PAD - 1) / PAD * PAD, false);
-    int64_t in_task = first - t->first;
-    float *acc = s->acc + in_task * t->width;
-    for (int r = 0; r < count; r++) {
-        if (seen[r] == 0) continue;
-        float c = k->softmax(s->scores[r], seen[r], t->a->scale, &s->most[in_task + r], s->sums[in_task + r]);
-        if (c != 1.0f) k->rescale(acc + r * t->width, c, t->width);
-    }
-    if (least > 0) k->multiply(acc, t->width, p, count, s->values, t->width, least, t->width, true);
-    for (int r = 0; r < count; r++) { /* on the diagonal, the keys that not all rows of the tile see */
-        const float *rest = p[r] + least;
-        if (seen[r] > least)
-            k->multiply(acc + r * t->width, t->width, &rest, 1, s->values + (int64_t)least * t->width, t->width,
-                        seen[r] - least, t->width, true);
+    k->multiply(s->scores, QV__TILE_STRIDE, s->queries + first * QV__TILE_STRIDE, count, s->keys, QV__KEY_BLOCK,
+                t->a->head_dim, (most + PAD - 1) / PAD * PAD, false);
+    k->softmax(s->scores, count, seen, t->a->scale, s->highest + first, s->sums + first, rescaling);
+    for (int r = 0; r < count; r++)
+        if (rescaling[r] != 1.0f) k->rescale(acc + r * t->width, rescaling[r], t->width);
+    /* All rows take the keys that the first one sees; then those that see more of them go on. */
+    for (int done = 0, r = 0; done < most; done = seen[r]) {
+        while (seen[r] <= done) r++;
+        k->multiply(acc + r * t->width, t->width, s->scores + r * QV__TILE_STRIDE + done, count - r,
+                    s->values + done * t->width, t->width, seen[r] - done, t->width, true);
     }
 }
 
 static void run_task(const task *t) {
     scratch *s = t->scratch;
-    int64_t rows = t->last - t->first, keys = visible(t, t->last - 1);
+    int rows = (int)(t->last - t->first);
+    int64_t keys = visible(t, t->last - 1);
+    prefetch_keys(t, 0, keys < QV__KEY_BLOCK ? keys : QV__KEY_BLOCK);
     memset(s->acc, 0, (size_t)(rows * t->width) * sizeof(float));
     memset(s->sums, 0, (size_t)rows * sizeof s->sums[0]);
-    for (int64_t r = 0; r < rows; r++) s->most[r] = -INFINITY;
+    for (int r = 0; r < rows; r++) {
+        s->highest[r] = -INFINITY;
+        if (r + QV__QUERY_TILE < rows) prefetch_row(query(t, t->first + r + QV__QUERY_TILE), t->a->head_dim);
+        memcpy(s->queries + r * QV__TILE_STRIDE, query(t, t->first + r), (size_t)t->a->head_dim * sizeof(float));
+    }
     for (int64_t start = 0; start < keys; start += QV__KEY_BLOCK) {
         int block = keys - start < QV__KEY_BLOCK ? (int)(keys - start) : QV__KEY_BLOCK;
         load_block(t, start, block);
-        for (int64_t r = t->first; r < t->last; r += QV__QUERY_TILE)
-            attend(t, start, block, r, t->last - r < QV__QUERY_TILE ? (int)(t->last - r) : QV__QUERY_TILE);
+        for (int r = 0; r < rows; r += QV__QUERY_TILE) {
+            prefetch_share(t, start + QV__KEY_BLOCK, keys, (rows - 1 - r) / QV__QUERY_TILE);
+            attend(t, start, block, r, rows - r < QV__QUERY_TILE ? rows - r : QV__QUERY_TILE);
+        }
     }
-    for (int64_t r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++)
         t->kernels->finish(output(t, t->first + r), s->acc + r * t->width, s->sums[r], t->a->head_dim);
 }
 
@@ -145,12 +175,28 @@ typedef struct {
     int64_t first_task[SEGMENT_GROUP + 1];
 } handout;
 
+static int64_t rows_of(const handout *h, const qv__segment *s) {
+    return s->q_count * (h->a->heads / h->a->kv_heads);
+}
+
+/* Runs of about equal length, of whole tiles, none over task_rows. */
+static int64_t run_rows(const handout *h, const qv__segment *s) {
+    int64_t rows = rows_of(h, s), runs = (rows + h->task_rows - 1) / h->task_rows;
+    int64_t each = runs ? (rows + runs - 1) / runs : 1;
+    return (each + QV__QUERY_TILE - 1) / QV__QUERY_TILE * QV__QUERY_TILE;
+}
+
+static int64_t run_count(const handout *h, const qv__segment *s) {
+    int64_t each = run_rows(h, s);
+    return (rows_of(h, s) + each - 1) / each;
+}
+
 static void number_tasks(handout *h, int64_t task_rows) {
-    int64_t group = h->a->heads / h->a->kv_heads, tasks = 0;
+    int64_t tasks = 0;
     h->task_rows = task_rows;
     for (int i = 0; i < h->count; i++) {
         h->first_task[i] = tasks;
-        tasks += (h->segments[i].q_count * group + task_rows - 1) / task_rows * h->a->kv_heads;
+        tasks += run_count(h, &h->segments[i]) * h->a->kv_heads;
     }
     h->first_task[h->count] = tasks;
 }
@@ -167,14 +213,14 @@ static void run_numbered(void *context, size_t number, int worker) {
     }
     const qv__segment *s = &h->segments[low];
     int64_t within = (int64_t)number - h->first_task[low], group = h->a->heads / h->a->kv_heads;
-    int64_t rows = s->q_count * group, runs = (rows + h->task_rows - 1) / h->task_rows;
-    int64_t run = runs - 1 - within / h->a->kv_heads; /* causal: the last runs are the longest, so they start first */
+    /* Causal: the last runs are the longest, so they start first. */
+    int64_t rows = rows_of(h, s), each = run_rows(h, s), run = run_count(h, s) - 1 - within / h->a->kv_heads;
     task t = {.a = h->a, .kernels = h->cpu->attention, .segment = s, .group = (int)group};
     t.scratch = (scratch *)(h->cpu->worker_scratch + (size_t)worker * h->cpu->worker_bytes);
     t.kv_head = (int)(within % h->a->kv_heads);
     t.width = (h->a->head_dim + PAD - 1) / PAD * PAD;
-    t.first = run * h->task_rows;
-    t.last = t.first + h->task_rows < rows ? t.first + h->task_rows : rows;
+    t.first = run * each;
+    t.last = t.first + each < rows ? t.first + each : rows;
     run_task(&t);
 }
 

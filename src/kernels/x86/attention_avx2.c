@@ -3,7 +3,11 @@
 #include "kernels/attention.h"
 #include "kernels/x86/math_avx2.h"
 
-enum { LANES = 8, VECTORS = 2 }; /* a tile is QV__QUERY_TILE x VECTORS accumulators, two registers of b, one of a */
+enum {
+    LANES = 8,
+    ROWS = QV__QUERY_TILE / 2,
+    VECTORS = 2
+}; /* a tile is ROWS x VECTORS accumulators, two registers of b */
 
 static const float zeros[QV__HEAD_DIM_MAX];
 
@@ -39,51 +43,56 @@ static void transpose(float *out, const float *const row[], int count, int dim) 
 typedef struct {
     float *c;
     int64_t c_stride;
-    const float *const *a;
-    const float *b;
+    const float *a, *b;
     int64_t b_stride;
     int depth;
     bool keep;
 } product;
 
 static inline __attribute__((always_inline)) void tile(const product *p, const int rows) {
-    const float *a[QV__QUERY_TILE], *b = p->b;
-    __m256 sum[QV__QUERY_TILE][VECTORS];
+    float *c = p->c; /* copies: stores of vectors may be to anywhere, as far as the compiler knows */
+    const float *a = p->a, *b = p->b;
+    const int64_t c_stride = p->c_stride, b_stride = p->b_stride;
+    __m256 sum[ROWS][VECTORS];
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
-        a[r] = p->a[r];
-        sum[r][0] = p->keep ? _mm256_load_ps(p->c + r * p->c_stride) : _mm256_setzero_ps();
-        sum[r][1] = p->keep ? _mm256_load_ps(p->c + r * p->c_stride + LANES) : _mm256_setzero_ps();
+        sum[r][0] = p->keep ? _mm256_load_ps(c + r * c_stride) : _mm256_setzero_ps();
+        sum[r][1] = p->keep ? _mm256_load_ps(c + r * c_stride + LANES) : _mm256_setzero_ps();
     }
-    for (int64_t k = 0; k < p->depth; k++, b += p->b_stride) {
+    for (int k = 0; k < p->depth; k++, a++, b += b_stride) {
         __m256 left = _mm256_load_ps(b), right = _mm256_load_ps(b + LANES);
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++) {
-            __m256 y = _mm256_broadcast_ss(a[r] + k);
+            __m256 y = _mm256_broadcast_ss(a + r * QV__TILE_STRIDE);
             sum[r][0] = _mm256_fmadd_ps(y, left, sum[r][0]);
             sum[r][1] = _mm256_fmadd_ps(y, right, sum[r][1]);
         }
     }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
-        _mm256_store_ps(p->c + r * p->c_stride, sum[r][0]);
-        _mm256_store_ps(p->c + r * p->c_stride + LANES, sum[r][1]);
+        _mm256_store_ps(c + r * c_stride, sum[r][0]);
+        _mm256_store_ps(c + r * c_stride + LANES, sum[r][1]);
     }
 }
 
-static void multiply(float *c, int64_t c_stride, const float *const a[], int rows, const float *b, int64_t b_stride,
-                     int depth, int width, bool keep) {
-    for (int n = 0; n < width; n += VECTORS * LANES) {
-        product p = {c + n, c_stride, a, b + n, b_stride, depth, keep};
-        switch (rows) {
-        case 1: tile(&p, 1); break;
-        case 2: tile(&p, 2); break;
-        case 3: tile(&p, 3); break;
-        case 4: tile(&p, 4); break;
-        case 5: tile(&p, 5); break;
-        default: tile(&p, 6); break;
-        }
+static void tile_of(const product *p, int rows) {
+    switch (rows) {
+    case 1: tile(p, 1); break;
+    case 2: tile(p, 2); break;
+    case 3: tile(p, 3); break;
+    case 4: tile(p, 4); break;
+    case 5: tile(p, 5); break;
+    default: tile(p, ROWS); break;
     }
+}
+
+static void multiply(float *c, int64_t c_stride, const float *a, int rows, const float *b, int64_t b_stride, int depth,
+                     int width, bool keep) {
+    for (int n = 0; n < width; n += VECTORS * LANES)
+        for (int r = 0; r < rows; r += ROWS) {
+            product p = {c + r * c_stride + n, c_stride, a + r * QV__TILE_STRIDE, b + n, b_stride, depth, keep};
+            tile_of(&p, rows - r < ROWS ? rows - r : ROWS);
+        }
 }
 
 /* ---- softmax; two registers are the sixteen lanes of the contract ---- */
@@ -92,34 +101,50 @@ static inline __m256 lanes_below(int count) { /* all bits set in the first `coun
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
 }
 
-static float highest_of(__m256 x) {
-    __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+static inline float highest_of(const float *s, int count) {
+    const __m256 lowest = _mm256_set1_ps(-INFINITY);
+    __m256 eight = lowest;
+    int j = 0;
+    for (; j + LANES <= count; j += LANES) eight = _mm256_max_ps(eight, _mm256_load_ps(s + j));
+    if (j < count)
+        eight = _mm256_max_ps(eight, _mm256_blendv_ps(lowest, _mm256_load_ps(s + j), lanes_below(count - j)));
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-static float softmax(float *s, int count, float scale, float *m, float l[QV__SUM_LANES]) {
-    const __m256 by = _mm256_set1_ps(scale), lowest = _mm256_set1_ps(-INFINITY);
-    __m256 highest = lowest;
-    for (int j = 0; j < count; j += LANES) {
-        __m256 x = _mm256_mul_ps(_mm256_loadu_ps(s + j), by);
-        _mm256_storeu_ps(s + j, x);
-        highest = _mm256_max_ps(highest, _mm256_blendv_ps(lowest, x, lanes_below(count - j)));
+/* Dots to p, and their sixteen sums. */
+static inline void weigh(float *s, int count, float scale, float top, float c, float l[QV__SUM_LANES]) {
+    __m256 sums[2];
+    for (int i = 0; i < 2; i++) sums[i] = _mm256_mul_ps(_mm256_load_ps(l + i * LANES), _mm256_set1_ps(c));
+    for (int j = 0; j < count; j += 2 * LANES)
+        for (int i = 0; i < 2; i++) {
+            float *at = s + j + i * LANES;
+            __m256 p = qv__exp_avx2(_mm256_fmsub_ps(_mm256_set1_ps(scale), _mm256_load_ps(at), _mm256_set1_ps(top)));
+            if (count - j < 2 * LANES) p = _mm256_and_ps(lanes_below(count - j - i * LANES), p);
+            _mm256_store_ps(at, p);
+            sums[i] = _mm256_add_ps(sums[i], p);
+        }
+    for (int i = 0; i < 2; i++) _mm256_store_ps(l + i * LANES, sums[i]);
+}
+
+/* In stages, so that the rows' chains of dependent operations overlap. */
+static void softmax(float *s, int rows, const int count[], float scale, float m[], float l[][QV__SUM_LANES],
+                    float c[]) {
+    float step[2 * LANES] = {0};
+    for (int r = 0; r < rows; r++) {
+        if (count[r] == 0) continue;
+        float highest = highest_of(s + r * QV__TILE_STRIDE, count[r]) * scale;
+        if (!(highest > m[r])) highest = m[r];
+        step[r] = m[r] - highest;
+        m[r] = highest;
     }
-    float before = *m, most = highest_of(highest);
-    if (!(most > before)) most = before;
-    float c = most == before ? 1.0f : qv__exp(before - most); /* exp(0) is 1 */
-    *m = most;
-    __m256 rescaling = _mm256_set1_ps(c), top = _mm256_set1_ps(most), sums[2];
-    for (int i = 0; i < 2; i++) sums[i] = _mm256_mul_ps(_mm256_loadu_ps(l + i * LANES), rescaling);
-    for (int j = 0; j < count; j += LANES) {
-        __m256 p = qv__exp_avx2(_mm256_sub_ps(_mm256_loadu_ps(s + j), top));
-        p = _mm256_and_ps(lanes_below(count - j), p);
-        _mm256_storeu_ps(s + j, p);
-        sums[j / LANES % 2] = _mm256_add_ps(sums[j / LANES % 2], p);
+    for (int i = 0; i < 2 * LANES; i += LANES) /* exp(0) is 1 */
+        _mm256_storeu_ps(step + i, qv__exp_avx2(_mm256_loadu_ps(step + i)));
+    for (int r = 0; r < rows; r++) {
+        c[r] = step[r];
+        if (count[r] > 0) weigh(s + r * QV__TILE_STRIDE, count[r], scale, m[r], c[r], l[r]);
     }
-    for (int i = 0; i < 2; i++) _mm256_storeu_ps(l + i * LANES, sums[i]);
-    return c;
 }
 
 static void rescale(float *acc, float by, int width) {
@@ -128,7 +153,7 @@ static void rescale(float *acc, float by, int width) {
 }
 
 static void finish(float *out, const float *acc, const float l[QV__SUM_LANES], int dim) {
-    __m256 eight = _mm256_add_ps(_mm256_loadu_ps(l), _mm256_loadu_ps(l + LANES));
+    __m256 eight = _mm256_add_ps(_mm256_load_ps(l), _mm256_load_ps(l + LANES));
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     __m256 sum = _mm256_broadcastss_ps(_mm_add_ss(two, _mm_movehdup_ps(two)));
