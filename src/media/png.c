@@ -114,11 +114,11 @@ static void find_orientation(reader *r) {
     if (png_get_eXIf_1(r->png, r->info, &size, &exif)) r->d->orientation = qv__exif_orientation(exif, size);
 }
 
-static void set_limits(png_structp png) {
+static void set_limits(png_structp png, size_t file_size) {
     static const png_byte skipped[] = "iCCP\0tEXt\0zTXt\0iTXt\0sPLT\0hIST\0pCAL\0sCAL\0tIME";
     png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_set_user_limits(png, 0x7fffffff, 0x7fffffff); /* ours are checked after the header */
-    png_set_chunk_malloc_max(png, 1 << 20);
+    png_set_chunk_malloc_max(png, file_size);         /* a chunk may be long; the long kinds are skipped, not kept */
     png_set_chunk_cache_max(png, 16);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, skipped, (int)(sizeof skipped / 5));
 }
@@ -149,7 +149,7 @@ static qv_status read_rows(reader *r) {
 static qv_status decode(reader *r) {
     if (setjmp(png_jmpbuf(r->png))) return qv__decode_fail(r->d, r->reason);
     png_set_read_fn(r->png, r, on_read);
-    set_limits(r->png);
+    set_limits(r->png, r->d->size);
     png_read_info(r->png, r->info);
     qv_status status =
         qv__decode_start(r->d, png_get_image_height(r->png, r->info), png_get_image_width(r->png, r->info));

@@ -180,10 +180,12 @@ static int64_t number_of(qv__video *v, const AVFrame *frame) {
     return until > 0 ? until - 1 : 0;
 }
 
+/* Frames past the last one asked for may be asked for next, when it is too late to decode them. */
 static bool is_wanted(const void *context, int64_t timestamp) {
     const qv__video *v = context;
-    if (!v->skipping || timestamp == AV_NOPTS_VALUE) return true;
+    if (!v->skipping || timestamp == AV_NOPTS_VALUE || v->wanted_count == 0) return true;
     int64_t number = count_until(&v->all, timestamp) - 1;
+    if (number > v->wanted[v->wanted_count - 1]) return true;
     int low = 0, high = v->wanted_count;
     while (low < high) {
         int middle = (low + high) / 2;

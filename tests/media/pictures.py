@@ -87,6 +87,8 @@ def pngs(random):
     yield "png-trns-gray", png(a[..., :1], 8, 0, 0, transparency=struct.pack(">H", int(a[3, 3, 0])))
     yield "png-trns-palette", png(a[..., :1], 8, 3, 1, palette=random.integers(0, 256, (256, 3)), transparency=bytes(range(256)))
     yield "png-short-palette", png(a[..., :1] % 4, 8, 3, 0, palette=random.integers(0, 256, (4, 3)))
+    plain = png(a, 8, 2, 0)
+    yield "png-long-text", plain[:33] + chunk(b"tEXt", b"Comment\0" + b"x" * 3_000_000) + chunk(b"caBX", bytes(2_000_000)) + plain[33:]
     frames = [picture("RGBA", (20, 30), random) for _ in range(3)]
     yield "png-animated", save(frames[0], "PNG", save_all=True, append_images=frames[1:])
     yield "png-animated-default", save(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=True)
