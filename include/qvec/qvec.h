@@ -80,7 +80,8 @@ typedef struct qv_model_options {
     const char *load_format;     /* "auto" (default), "safetensors", "dummy" or "dummy:SEED" */
     const char *cpu_tier;        /* highest kernel tier to use: "c", "avx2", "avx512"; default: the best there is */
     qv_task task;                /* told from the checkpoint's own files by default */
-    int threads;                 /* compute threads; default: the CPUs this process may use */
+    int threads;                 /* compute threads; default: the CPUs this process may use. A quarter as many calls
+                                    (at least one) decode pictures and videos at the same time */
     int64_t max_model_len;       /* longest input in tokens; default: min(the model's own limit, 32768) */
     int64_t max_batched_tokens;  /* tokens computed together; default 2048 */
     int64_t max_queued_items;    /* items waiting in the queue before QV_OVERLOADED; default 65536 */
@@ -157,8 +158,8 @@ typedef struct qv_embedding {
     int64_t untruncated;       /* tokens before truncation; > tokens when the input was cut */
 } qv_embedding;
 
-/* Embeds `count` inputs and waits for all of them. out[count] is written in the inputs' order, also on
- * failure. Returns QV_OK when every input succeeded, else the first failure's status (err too).
+/* Embeds `count` inputs and waits for all of them; there may be any number: a few at a time are on their way, and a
+ * full queue is waited for. out[count] is written in the inputs' order, also on failure. Returns QV_OK when every input succeeded, else the first failure's status (err too).
  * The bytes of a result do not depend on the other inputs, their order or the number of threads. */
 QV_API qv_status qv_model_embed(qv_model *model, const qv_input *inputs, size_t count, qv_embedding *out,
                                 qv_error *err);
@@ -182,8 +183,8 @@ QV_API qv_status qv_model_rerank(qv_model *model, const qv_input *query, const q
 /* Frees what `count` results own and zeroes them. */
 QV_API void qv_embedding_clear(qv_embedding *results, size_t count);
 
-/* Token ids of a text. special: recognise added tokens inside the text and apply the post-processor, as an
- * embedding call does. *ids is malloc'd, freed by qv_tokens_free. */
+/* Token ids of a text. Added tokens inside the text are recognised. special: apply the post-processor too, as an
+ * embedding call does. *ids is malloc'd (NULL when there are none), freed by qv_tokens_free. */
 QV_API qv_status qv_model_tokenize(const qv_model *model, const char *text, size_t size, bool special,
                                    int32_t **ids, size_t *count, qv_error *err);
 QV_API void qv_tokens_free(int32_t *ids);
