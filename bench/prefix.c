@@ -127,10 +127,10 @@ static int number(int argc, char **argv, const char *flag, int otherwise) {
 
 int main(int argc, char **argv) {
     bool quick = false;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) quick = quick || strcmp(argv[i], "--quick") == 0;
     model m = {0};
     open_model(quick ? "small-reranker" : "2b-reranker", &m);
-    setvbuf(stdout, NULL, _IOLBF, 0);
     int documents = number(argc, argv, "--documents", 50), queries = number(argc, argv, "--queries", 32);
     compare(&m, "rerank: 64 tokens x 100 each", documents, QUERY, DOCUMENT, 0, true);
     compare(&m, "queries of 16 tokens, one by one", queries, HEAD, OWN, TAIL, false);

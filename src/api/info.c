@@ -76,6 +76,9 @@ qv_status qv__start_metrics(qv__job *job, qv__response *response, qv__refusal *r
         {"qvec_items_finished_total", "counter", "Inputs computed.", (double)s.finished_items},
         {"qvec_items_failed_total", "counter", "Inputs that failed.", (double)s.failed_items},
         {"qvec_items_cancelled_total", "counter", "Inputs whose client went away.", (double)s.cancelled_items},
+        {"qvec_items_expired_total", "counter", "Inputs whose deadline passed.", (double)s.expired_items},
+        {"qvec_nested_batches_total", "counter", "Batches computed in the pauses of a long input.",
+         (double)s.nested_batches},
         {"qvec_batches_total", "counter", "Batches computed.", (double)s.batches},
         {"qvec_busy_seconds_total", "counter", "Time spent computing.", (double)s.busy_ns * 1e-9},
         {"qvec_open_seconds", "gauge", "Time since the model was opened.", (double)s.open_ns * 1e-9},
@@ -86,6 +89,7 @@ qv_status qv__start_metrics(qv__job *job, qv__response *response, qv__refusal *r
         {"qvec_image_cache_bytes", "gauge", "Size of the feature cache.", (double)s.image_bytes},
         {"qvec_prefix_hits_total", "counter", "Prefix look-ups that found one.", (double)s.prefix_hits},
         {"qvec_prefix_misses_total", "counter", "Prefix look-ups that found nothing.", (double)s.prefix_misses},
+        {"qvec_prefix_tokens_total", "counter", "Tokens that a stored prefix spared.", (double)s.prefix_tokens},
         {"qvec_prefix_bytes", "gauge", "Size of the prefix store.", (double)s.prefix_bytes},
     };
     qv__buffer *b = &response->body;

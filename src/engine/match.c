@@ -31,12 +31,16 @@ static int32_t differ_runs(const qv__sequence *a, const qv__sequence *b, int32_t
     }
 }
 
-/* The first token that is not the same in both: id, position on each axis, or what run begins there. */
-static int32_t first_difference(const qv__sequence *a, const qv__sequence *b) {
-    int32_t n = differ(a->ids, b->ids, a->length < b->length ? a->length : b->length);
+/* The first token that is not the same in both: its id, or what run begins there. */
+static int32_t differ_in_content(const qv__sequence *a, const qv__sequence *b) {
+    return differ_runs(a, b, differ(a->ids, b->ids, a->length < b->length ? a->length : b->length));
+}
+
+/* The first token below n whose position differs on an axis. */
+static int32_t differ_in_position(const qv__sequence *a, const qv__sequence *b, int32_t n) {
     for (size_t axis = 0; axis < 3; axis++)
         n = differ(a->positions + axis * (size_t)a->length, b->positions + axis * (size_t)b->length, n);
-    return differ_runs(a, b, n);
+    return n;
 }
 
 /* A run's tokens all have the pad's id, and another id (the end of vision) follows. */
@@ -56,7 +60,8 @@ int32_t qv__sequence_cut(const qv__sequence *s, int32_t length) {
 }
 
 int32_t qv__sequence_match(const qv__sequence *a, const qv__sequence *b) {
-    return qv__sequence_cut(a, qv__sequence_cut(b, first_difference(a, b)));
+    int32_t n = differ_in_position(a, b, differ_in_content(a, b));
+    return qv__sequence_cut(a, qv__sequence_cut(b, n));
 }
 
 static const qv__vision_run *run_at(const qv__sequence *s, int32_t token) {
@@ -65,18 +70,21 @@ static const qv__vision_run *run_at(const qv__sequence *s, int32_t token) {
     return NULL;
 }
 
+/* Positions follow from ids and runs in every prompt that prep/ makes, so they decide last, and are rarely read. */
 int qv__sequence_order(const qv__sequence *a, const qv__sequence *b) {
-    int32_t i = first_difference(a, b);
-    if (i == a->length || i == b->length) return (a->length > i) - (b->length > i);
-    if (a->ids[i] != b->ids[i]) return a->ids[i] < b->ids[i] ? -1 : 1;
-    for (size_t axis = 0; axis < 3; axis++) {
-        int32_t p = a->positions[axis * (size_t)a->length + (size_t)i];
-        int32_t q = b->positions[axis * (size_t)b->length + (size_t)i];
-        if (p != q) return p < q ? -1 : 1;
+    int32_t i = differ_in_content(a, b);
+    if (i < a->length && i < b->length) {
+        if (a->ids[i] != b->ids[i]) return a->ids[i] < b->ids[i] ? -1 : 1;
+        const qv__vision_run *run_a = run_at(a, i), *run_b = run_at(b, i);
+        return run_a && run_b ? compare_runs(run_a, run_b) : (run_a != NULL) - (run_b != NULL);
     }
-    const qv__vision_run *run_a = run_at(a, i), *run_b = run_at(b, i);
-    if (!run_a || !run_b) return (run_a != NULL) - (run_b != NULL);
-    return compare_runs(run_a, run_b);
+    if (a->length != b->length) return a->length < b->length ? -1 : 1;
+    for (size_t axis = 0; axis < 3; axis++) {
+        const int32_t *p = a->positions + axis * (size_t)a->length, *q = b->positions + axis * (size_t)b->length;
+        int32_t k = differ(p, q, a->length);
+        if (k < a->length) return p[k] < q[k] ? -1 : 1;
+    }
+    return 0;
 }
 
 /* ---- copies ---- */

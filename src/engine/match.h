@@ -14,7 +14,8 @@
 int32_t qv__sequence_match(const qv__sequence *a, const qv__sequence *b);
 /* The longest prefix of at most `length` tokens that ends outside every vision run. */
 int32_t qv__sequence_cut(const qv__sequence *s, int32_t length);
-/* A total order, < 0, 0, > 0, in which the longest match of a prompt stands next to it. */
+/* A total order, < 0, 0, > 0, in which the longest match of a prompt stands next to it (if positions follow from ids
+ * and runs, as they do; else a shorter one may). */
 int qv__sequence_order(const qv__sequence *a, const qv__sequence *b);
 
 /* Content of the first `length` tokens, without pixels. One block holds the arrays: *block, freed with qv__free. */
