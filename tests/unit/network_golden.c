@@ -1,15 +1,12 @@
-/* The network against the reference's stored answers (golden/data): every text of every shape, rerank scores, and the
- * traces stage by stage. Pictures come through the program in golden/; here one of them checks the vision tower. */
+/* The network against the reference's stored answers (golden/data): every text of every shape, and rerank scores. Ids
+ * go straight in; network_trace.c looks between the stages, library_golden.c begins at files and prompts. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "base/memory.h"
-#include "media/media.h"
 #include "network_fixture.h"
-#include "prep/image.h"
 
 static json_t *golden(const char *model, const char *task) {
     char relative[128];
@@ -128,152 +125,4 @@ TEST(scores_with_a_tied_head) {
 }
 TEST(scores_with_a_head_of_its_own) {
     CHECK(check_scores("untied") >= 8);
-}
-
-/* ---- traces --------------------------------------------------------------------------------------- */
-
-/* What the trace hook saw, in order; the rows themselves, copied. */
-enum { STAGES_MAX = 64 };
-struct stages {
-    int count;
-    struct {
-        char name[64];
-        int64_t rows, width;
-        float *values; /* [rows][width] */
-    } at[STAGES_MAX];
-};
-
-static void record(void *user, const char *stage, const float *rows, int64_t stride, int64_t count, int64_t width) {
-    struct stages *s = user;
-    CHECK(s->count < STAGES_MAX);
-    snprintf(s->at[s->count].name, sizeof s->at[0].name, "%s", stage);
-    s->at[s->count].rows = count;
-    s->at[s->count].width = width;
-    float *values = s->at[s->count++].values = fixture_alloc((size_t)(count * width), sizeof *values);
-    for (int64_t r = 0; r < count; r++) memcpy(values + r * width, rows + r * stride, (size_t)width * sizeof *rows);
-}
-
-static void check_row(const char *stage, const float *row, const json_t *expected, const char *which) {
-    for (size_t k = 0; k < json_array_size(expected); k++) {
-        double got = row[k], want = json_number_value(json_array_get(expected, k));
-        CHECK_MSG(fabs(got - want) < 2e-5 * fmax(1, fabs(want)), "%s, %s row, value %zu: %.7g, expected %.7g", stage,
-                  which, k, got, want);
-    }
-}
-
-/* Stage `expected` of the reference against rows [first, first + its count) of ours. */
-static void check_stage(const struct stages *s, int i, int64_t first, const json_t *expected) {
-    const char *name = s->at[i].name;
-    const json_t *shape = json_object_get(expected, "shape");
-    int64_t rows = json_integer_value(json_array_get(shape, 0)), width = s->at[i].width;
-    CHECK_STR(json_string_value(json_object_get(expected, "stage")), name);
-    CHECK_INT(json_integer_value(json_array_get(shape, 1)), width);
-    CHECK_MSG(first + rows <= s->at[i].rows, "%s has %lld rows", name, (long long)s->at[i].rows);
-    const float *values = s->at[i].values + first * width;
-    double sum = 0, mean = json_number_value(json_object_get(expected, "mean_abs"));
-    for (int64_t k = 0; k < rows * width; k++) sum += fabs((double)values[k]);
-    check_row(name, values, json_object_get(expected, "first"), "first");
-    check_row(name, values + (rows - 1) * width, json_object_get(expected, "last"), "last");
-    CHECK_MSG(fabs(sum / (double)(rows * width) - mean) < 2e-6 * mean, "%s: mean size %.8g, expected %.8g", name,
-              sum / (double)(rows * width), mean);
-}
-
-static const json_t *case_named(const json_t *cases, const char *id) {
-    size_t i;
-    json_t *c;
-    json_array_foreach(cases, i, c) if (strcmp(json_string_value(json_object_get(c, "id")), id) == 0) return c;
-    check_fail(__FILE__, __LINE__, "no case %s", id);
-}
-
-static void check_text_trace(const char *model) {
-    char folder[64];
-    fixture f;
-    qv_status status;
-    qv_error err = {0};
-    struct stages stages = {0};
-    fixture_forget();
-    snprintf(folder, sizeof folder, "%s-embedding", model);
-    fixture_open(&f, &(fixture_options){.model = folder});
-    json_t *cases = golden(model, "embed");
-    const json_t *c = case_named(cases, "official-hello"), *trace = json_object_get(c, "trace");
-    qv__batch_item item = {.sequence = sequence_of(&f, json_object_get(c, "ids")), .hidden = fixture_row(&f)};
-    qv__batch batch = {.items = &item, .count = 1, .trace = record, .trace_user = &stages};
-    CHECK_OK(qv__network_forward(f.network, &batch, &status, &err), err);
-    CHECK_INT(stages.count, json_array_size(trace));
-    for (int i = 0; i < stages.count; i++) check_stage(&stages, i, 0, json_array_get(trace, (size_t)i));
-    check_embedding(&f, item.hidden, c);
-    json_decref(cases);
-    fixture_close(&f);
-}
-
-TEST(stages_of_a_text_tiny) {
-    check_text_trace("tiny");
-}
-TEST(stages_of_a_text_small) {
-    check_text_trace("small");
-}
-TEST(stages_of_a_text_untied) {
-    check_text_trace("untied");
-}
-
-/* ---- a trace with pictures ------------------------------------------------------------------------ */
-
-/* The frame that the reference's processor makes of a picture file; its digest is in the answer. */
-static qv__vision_run picture_of(const char *file, const json_t *frame) {
-    char relative[128], hex[65];
-    void *bytes;
-    size_t size;
-    qv__bitmap bitmap = {0};
-    qv_error err = {0};
-    int height = 0, width = 0;
-    snprintf(relative, sizeof relative, "golden/data/assets/%s", file);
-    CHECK_OK(qv__file_read(check_source_path(relative), 1 << 24, (char **)&bytes, &size, &err), err);
-    CHECK_OK(qv__image_decode(bytes, size, false, &qv__media_default_limits, &bitmap, &err), err);
-    CHECK_OK(qv__smart_resize(bitmap.height, bitmap.width, 32, 4096, 1843200, &height, &width, &err), err);
-    uint8_t *rgb = fixture_alloc((size_t)height * (size_t)width, 3);
-    CHECK_OK(qv__resize_bicubic(bitmap.rgb, bitmap.height, bitmap.width, rgb, height, width, &err), err);
-    qv__bitmap_clear(&bitmap);
-    qv__free(bytes);
-    qv__vision_run run = {.frame = {rgb, rgb}, .height = height, .width = width};
-    qv__sha256(rgb, (size_t)height * (size_t)width * 3, run.key);
-    qv__sha256_hex(rgb, (size_t)height * (size_t)width * 3, hex);
-    CHECK_INT(height, json_integer_value(json_array_get(frame, 0)));
-    CHECK_INT(width, json_integer_value(json_array_get(frame, 1)));
-    CHECK_STR(hex, json_string_value(json_array_get(frame, 2)));
-    return run;
-}
-
-static void check_picture_trace(const char *model) {
-    char folder[64];
-    fixture f;
-    qv_status status;
-    qv_error err = {0};
-    struct stages stages = {0};
-    fixture_forget();
-    snprintf(folder, sizeof folder, "%s-embedding", model);
-    fixture_open(&f, &(fixture_options){.model = folder});
-    json_t *cases = golden(model, "embed");
-    const json_t *c = case_named(cases, "image-base.jpg"), *trace = json_object_get(c, "trace");
-    qv__vision_run run = picture_of("base.jpg", json_array_get(json_object_get(c, "frames"), 0));
-    qv__sequence *s = sequence_of(&f, json_object_get(c, "ids"));
-    while (s->ids[run.first_token] != f.config->image_token) run.first_token++;
-    s = fixture_sequence(&f, s->ids, s->length, &run, 1);
-    qv__batch_item item = {.sequence = s, .hidden = fixture_row(&f)};
-    qv__batch batch = {.items = &item, .count = 1, .trace = record, .trace_user = &stages};
-    CHECK_OK(qv__network_forward(f.network, &batch, &status, &err), err);
-    CHECK_INT(stages.count, json_array_size(trace));
-    for (int i = 0; i < stages.count; i++) check_stage(&stages, i, 0, json_array_get(trace, (size_t)i));
-    check_embedding(&f, item.hidden, c);
-    json_decref(cases);
-    fixture_close(&f);
-}
-
-TEST(stages_of_a_picture_tiny) {
-    check_picture_trace("tiny");
-}
-TEST(stages_of_a_picture_small) {
-    check_picture_trace("small");
-}
-TEST(stages_of_a_picture_untied) {
-    check_picture_trace("untied");
 }
