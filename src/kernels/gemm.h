@@ -16,7 +16,7 @@
 #include "kernels/tier.h"
 
 enum {
-    QV__GEMM_K_BLOCK = 256,                    /* k of one strip */
+    QV__GEMM_K_BLOCK = 128,                    /* k of one strip */
     QV__GEMM_X_STRIDE = QV__GEMM_K_BLOCK + 16, /* floats between the rows of a block of x */
     QV__GEMM_LANES_MAX = 32,
 };
@@ -24,11 +24,20 @@ enum {
 /* A block of weights as a strip sees it. */
 typedef struct {
     qv__dtype dtype;
-    const unsigned char *const *rows;  /* [lanes], may be unaligned; beyond the last output any row, said again */
-    const unsigned char *const *ahead; /* [lanes], rows whose bytes will be wanted next; NULL: none */
-    int64_t k, ahead_k;                /* first k of the block, of the one ahead */
-    int64_t count;                     /* of k; nothing beyond k + count is read */
+    const unsigned char *const *rows; /* [lanes], may be unaligned; beyond the last output any row, said again */
+    int64_t k, count;                 /* the block's first k, how many; nothing beyond k + count is read */
+    /* Memory that will be wanted soon, to be fetched into the level-2 cache meanwhile: two runs, NULL: none. Long runs
+     * in ascending order, because that is the only order in which a core alone reaches the speed of its memory. */
+    const unsigned char *ahead[2];
+    size_t ahead_bytes; /* of each run */
 } qv__gemm_weights;
+
+/* Fetches part i of n of what is wanted ahead. */
+static inline void qv__gemm_prefetch(const qv__gemm_weights *w, size_t i, size_t n) {
+    for (int run = 0; run < 2 && w->ahead[run]; run++)
+        for (size_t at = w->ahead_bytes * i / n; at < w->ahead_bytes * (i + 1) / n; at += 64)
+            __builtin_prefetch(w->ahead[run] + at, 0, 2);
+}
 
 /* What becomes of the sums of one strip. */
 typedef struct {
@@ -46,7 +55,7 @@ typedef struct {
 
 typedef struct {
     int lanes; /* outputs of one strip, at most QV__GEMM_LANES_MAX */
-    /* strip[count][lanes], 64-byte aligned. */
+    /* strip[count][lanes], 64-byte aligned; room for QV__GEMM_K_BLOCK, which need not keep what it has beyond count. */
     void (*strip)(float *strip, const qv__gemm_weights *w);
     /* sums[rows][lanes] (=, when first, or +=) x[rows][QV__GEMM_X_STRIDE] times strip[count][lanes]. */
     void (*block)(float *sums, const float *x, const float *strip, int64_t count, int64_t rows, bool first);

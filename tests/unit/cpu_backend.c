@@ -53,7 +53,7 @@ TEST(open_without_memory) {
 TEST(blocks) {
     qv__backend *b = open_backend(1, NULL);
     qv_error err = {0};
-    static const size_t sizes[] = {0, 1, 63, 64, 1000, (1 << 20) - 64, 1 << 20, (3 << 20) + 5, (size_t)1 << 38};
+    static const size_t sizes[] = {0, 1, 63, 64, 1000, (1 << 20) - 64, 1 << 20, (3 << 20) + 5, (size_t)1 << 32};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         void *block = NULL;
         CHECK_OK(b->ops->alloc(b, sizes[i], &block, &err), err);

@@ -1,8 +1,8 @@
 /* The linear op: blocking, scratch and the sharing out of work; the arithmetic is kernels/gemm.h.
  *
  * Rows come in passes of at most PASS_ROWS. A pass copies its rows of x into blocks of k, [block][row][X_STRIDE], and
- * then runs tasks: a task owns a range of rows and a few strips of outputs. For each block of k it goes through its
- * strips, so that the task's rows of the block stay in the level-2 cache; the sums wait in the worker's scratch. */
+ * then runs tasks: a task owns one strip of outputs, and all rows of the pass or a part of them. It goes through the
+ * blocks of k, with its sums in the worker's scratch in between. */
 #include "backend/cpu/cpu.h"
 
 #include <string.h>
@@ -13,13 +13,12 @@
 
 enum {
     PASS_ROWS = 256,
-    TASK_STRIPS = 4, /* at most */
-    TASK_ROWS = 48,  /* at least, when rows are shared out too */
+    TASK_ROWS = 48, /* at least, when rows are shared out too */
     K_BLOCK = QV__GEMM_K_BLOCK,
     X_STRIDE = QV__GEMM_X_STRIDE,
     LANES_MAX = QV__GEMM_LANES_MAX,
     STRIP_FLOATS = K_BLOCK * LANES_MAX,
-    SUMS_FLOATS = TASK_STRIPS * PASS_ROWS * LANES_MAX,
+    SUMS_FLOATS = PASS_ROWS * LANES_MAX,
     COPY_ROWS = 16,       /* of one task that copies x */
     COPY_ALONE = 1 << 14, /* floats of x that are copied faster than a helper wakes */
 };
@@ -66,8 +65,9 @@ typedef struct {
     const qv__linear *args;
     int64_t first, rows;   /* of args */
     int64_t strip_outputs; /* of one strip; half its lanes when each output takes two weights */
-    int64_t strips, task_strips;
-    int64_t row_parts;
+    int64_t strips;
+    int64_t row_parts; /* tasks of each strip */
+    int64_t stride;    /* from a worker's strip to its next, if all are equally fast */
 } pass;
 
 /* ---- copying x ---- */
@@ -127,43 +127,48 @@ static void finish_strip(const pass *p, int64_t s, int64_t row, int64_t rows, co
     p->cpu->gemm->finish(&f);
 }
 
-/* Strips [from, to) of rows [row, row + rows). */
-static void run_strips(const pass *p, int64_t from, int64_t to, int64_t row, int64_t rows, float *scratch) {
-    const qv__gemm_kernels *gemm = p->cpu->gemm;
-    int64_t cols = p->args->w->cols, count = to - from, steps = quotient_up(cols, K_BLOCK) * count;
-    float *strip = scratch, *sums = scratch + STRIP_FLOATS;
-    strip_rows lanes[TASK_STRIPS];
-    for (int64_t s = 0; s < count; s++) find_rows(p, from + s, lanes[s]);
-    for (int64_t step = 0; step < steps; step++) {
-        int64_t s = step % count, k = step / count * K_BLOCK, next = step + 1;
-        qv__gemm_weights w = {
-            .dtype = p->args->w->dtype, .rows = lanes[s], .k = k, .count = smaller(K_BLOCK, cols - k)};
-        if (next < steps) w.ahead = lanes[next % count], w.ahead_k = next / count * K_BLOCK;
-        gemm->strip(strip, &w);
-        float *sum = sums + s * rows * gemm->lanes;
-        gemm->block(sum, p->cpu->panel + (k / K_BLOCK * p->rows + row) * X_STRIDE, strip, w.count, rows, k == 0);
-        if (k + w.count == cols) finish_strip(p, from + s, row, rows, sum);
-    }
+/* Of the weights of strip `s`, if there is one, part `block` of `blocks` is to be fetched meanwhile. */
+static void look_ahead(const pass *p, int64_t s, int64_t block, int64_t blocks, qv__gemm_weights *out) {
+    const qv__linear *a = p->args;
+    int64_t n = s * p->strip_outputs, bytes = a->w->cols * (int64_t)qv__dtype_size(a->w->dtype);
+    if (n >= a->w->rows) return;
+    int64_t size = smaller(p->strip_outputs, a->w->rows - n) * bytes, from = size * block / blocks;
+    out->ahead[0] = (const unsigned char *)a->w->data + n * bytes + from;
+    if (a->w_up) out->ahead[1] = (const unsigned char *)a->w_up->data + n * bytes + from;
+    out->ahead_bytes = (size_t)(size * (block + 1) / blocks - from);
 }
 
-static void strips_task(void *context, size_t i, int worker) {
+/* Task i is strip i / row_parts of one part of the rows. */
+static void strip_task(void *context, size_t i, int worker) {
     const pass *p = context;
-    int64_t part = (int64_t)i % p->row_parts, from = (int64_t)i / p->row_parts * p->task_strips;
-    int64_t row = p->rows * part / p->row_parts, end = p->rows * (part + 1) / p->row_parts;
-    float *scratch = (float *)(void *)(p->cpu->worker_scratch + (size_t)worker * p->cpu->worker_bytes);
-    run_strips(p, from, smaller(from + p->task_strips, p->strips), row, end - row, scratch);
+    const qv__gemm_kernels *gemm = p->cpu->gemm;
+    int64_t s = (int64_t)i / p->row_parts, part = (int64_t)i % p->row_parts, cols = p->args->w->cols;
+    int64_t row = p->rows * part / p->row_parts, rows = p->rows * (part + 1) / p->row_parts - row;
+    int64_t blocks = quotient_up(cols, K_BLOCK);
+    float *strip = (float *)(void *)(p->cpu->worker_scratch + (size_t)worker * p->cpu->worker_bytes);
+    float *sums = strip + STRIP_FLOATS;
+    strip_rows lanes;
+    find_rows(p, s, lanes);
+    for (int64_t block = 0; block < blocks; block++) {
+        int64_t k = block * K_BLOCK;
+        qv__gemm_weights w = {.dtype = p->args->w->dtype, .rows = lanes, .k = k, .count = smaller(K_BLOCK, cols - k)};
+        look_ahead(p, s + p->stride, block, blocks, &w);
+        gemm->strip(strip, &w);
+        const float *x = p->cpu->panel + (block * p->rows + row) * X_STRIDE;
+        gemm->block(sums, x, strip, w.count, rows, block == 0);
+    }
+    finish_strip(p, s, row, rows, sums);
 }
 
 /* ---- the op ---- */
 
-/* Enough tasks that the last to end keeps nobody waiting long: fewer strips a task first, then rows in parts. */
 static void plan(pass *p) {
-    int64_t threads = qv__threads_count(p->cpu->threads), wanted = threads == 1 ? 1 : threads * 8;
+    int64_t threads = qv__threads_count(p->cpu->threads);
     p->strip_outputs = p->cpu->gemm->lanes / (p->args->epilogue == QV__EPI_SILU_MUL ? 2 : 1);
     p->strips = quotient_up(p->args->w->rows, p->strip_outputs);
-    p->task_strips = smaller(quotient_up(p->strips, wanted), TASK_STRIPS);
-    p->row_parts = 1;
+    p->row_parts = 1; /* more where strips alone leave threads idle */
     while (p->strips * p->row_parts < threads * 2 && p->rows / (p->row_parts + 1) >= TASK_ROWS) p->row_parts++;
+    p->stride = quotient_up(threads, p->row_parts);
 }
 
 void qv__cpu_linear(qv__backend *b, const qv__linear *args) {
@@ -174,6 +179,6 @@ void qv__cpu_linear(qv__backend *b, const qv__linear *args) {
         p.rows = args->rows * (i + 1) / passes - p.first;
         plan(&p);
         copy_x(&p);
-        qv__threads_run(cpu->threads, (size_t)(quotient_up(p.strips, p.task_strips) * p.row_parts), strips_task, &p);
+        qv__threads_run(cpu->threads, (size_t)(p.strips * p.row_parts), strip_task, &p);
     }
 }

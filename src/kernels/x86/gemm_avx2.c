@@ -2,11 +2,11 @@
 #include "kernels/gemm.h"
 
 #include <immintrin.h>
+#include <string.h>
 
-#include "kernels/half.h"
 #include "kernels/x86/math_avx2.h"
 
-enum { LANES = 16, HALF = LANES / 2, TILE_ROWS = 6, LINE = 64 };
+enum { LANES = 16, HALF = LANES / 2, TILE_ROWS = 6 };
 
 /* ---- strips: eight rows of weights at a time become eight lanes ---- */
 
@@ -20,20 +20,41 @@ static inline void transpose(__m256i t[4]) {
     t[3] = _mm256_unpackhi_epi64(b, d);
 }
 
-/* 16 bytes each of rows i and i+4, from byte `at` of the rows. */
-static inline void load(__m256i t[4], const unsigned char *const *rows, size_t at) {
-    for (int i = 0; i < 4; i++) {
-        __m128i low = _mm_loadu_si128((const void *)(rows[i] + at));
-        t[i] =
-            _mm256_inserti128_si256(_mm256_castsi128_si256(low), _mm_loadu_si128((const void *)(rows[i + 4] + at)), 1);
+/* A block of eight rows of weights, row after row, zeros behind it up to a whole register. In place, lines of more rows
+ * than the level-1 cache has ways cannot be in it together when the rows are a multiple of 4096 bytes apart. */
+typedef struct {
+    _Alignas(64) unsigned char row[HALF][QV__GEMM_K_BLOCK * sizeof(float) + 64];
+} stage;
+
+/* Bytes [at, at + count) of the rows. */
+static inline void fill_stage(stage *s, const unsigned char *const *rows, size_t at, size_t count) {
+    const size_t step = sizeof(__m256i), whole = count / step * step;
+    for (int i = 0; i < HALF; i++) {
+        const unsigned char *from = rows[i] + at;
+        for (size_t b = 0; b < whole; b += step)
+            _mm256_store_si256((void *)(s->row[i] + b), _mm256_loadu_si256((const void *)(from + b)));
+        if (whole == count) continue;
+        _mm256_store_si256((void *)(s->row[i] + whole), _mm256_setzero_si256());
+        memcpy(s->row[i] + whole, from + whole, count - whole);
     }
 }
 
-/* A register holds a pair of bf16, k and k+1, per lane: fp32 is either half in the upper bits. */
-static inline void eight_bf16(float *out, const unsigned char *const *rows, size_t at) {
+/* 16 bytes each of rows i and i+4. */
+static inline void load(__m256i t[4], const stage *s, size_t at) {
+    for (int i = 0; i < 4; i++) {
+        __m128i low = _mm_load_si128((const void *)(s->row[i] + at));
+        __m128i high = _mm_load_si128((const void *)(s->row[i + 4] + at));
+        t[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+    }
+}
+
+/* Each of these turns values from byte `at` of a stage on into fp32 lanes. */
+
+/* 32 bits hold a pair of bf16, k and k+1, of a lane: fp32 is either half in the upper bits. */
+static inline void lanes_of_bf16(float *out, const stage *s, size_t at) {
     const __m256i upper = _mm256_set1_epi32((int)0xffff0000);
     __m256i t[4];
-    load(t, rows, at);
+    load(t, s, at);
     transpose(t);
     for (int i = 0; i < 4; i++) {
         _mm256_store_si256((void *)(out + 2 * i * LANES), _mm256_slli_epi32(t[i], 16));
@@ -41,44 +62,43 @@ static inline void eight_bf16(float *out, const unsigned char *const *rows, size
     }
 }
 
-static inline void four_f16(float *out, const unsigned char *const *rows, size_t at) {
+static inline void lanes_of_f16(float *out, const stage *s, size_t at) {
     __m256i t[4];
     for (int i = 0; i < 4; i++) {
-        __m128i low = _mm_loadl_epi64((const void *)(rows[i] + at));
-        __m128i both = _mm_unpacklo_epi64(low, _mm_loadl_epi64((const void *)(rows[i + 4] + at)));
-        t[i] = _mm256_castps_si256(_mm256_cvtph_ps(both));
+        __m128i low = _mm_loadl_epi64((const void *)(s->row[i] + at));
+        __m128i high = _mm_loadl_epi64((const void *)(s->row[i + 4] + at));
+        t[i] = _mm256_castps_si256(_mm256_cvtph_ps(_mm_unpacklo_epi64(low, high)));
     }
     transpose(t);
     for (int i = 0; i < 4; i++) _mm256_store_si256((void *)(out + i * LANES), t[i]);
 }
 
-static inline void four_f32(float *out, const unsigned char *const *rows, size_t at) {
+static inline void lanes_of_f32(float *out, const stage *s, size_t at) {
     __m256i t[4];
-    load(t, rows, at);
+    load(t, s, at);
     transpose(t);
     for (int i = 0; i < 4; i++) _mm256_store_si256((void *)(out + i * LANES), t[i]);
 }
 
+/* Lanes beyond count, up to a whole step of k, become 0. */
 static void strip(float *out, const qv__gemm_weights *w) {
-    size_t size = qv__dtype_size(w->dtype), first = (size_t)w->k * size, ahead = (size_t)w->ahead_k * size;
-    int64_t step = w->dtype == QV__BF16 ? 8 : 4, k = 0;
-    for (; k + step <= w->count; k += step) {
-        size_t at = (size_t)k * size;
-        if (w->ahead && at % LINE == 0)
-            for (int lane = 0; lane < LANES; lane++) _mm_prefetch(w->ahead[lane] + ahead + at, _MM_HINT_T1);
-        for (int lane = 0; lane < LANES; lane += HALF) {
-            float *to = out + k * LANES + lane;
+    size_t size = qv__dtype_size(w->dtype), bytes = (size_t)w->count * size;
+    size_t step = w->dtype == QV__F16 ? 8 : 16; /* bytes of a row that are transposed at once */
+    size_t steps = (bytes + step - 1) / step;
+    stage s;
+    for (size_t half = 0; half < 2; half++) {
+        fill_stage(&s, w->rows + half * HALF, (size_t)w->k * size, bytes);
+        for (size_t i = 0; i < steps; i++) {
+            float *to = out + i * step / size * LANES + half * HALF;
+            qv__gemm_prefetch(w, half * steps + i, 2 * steps);
             if (w->dtype == QV__BF16)
-                eight_bf16(to, w->rows + lane, first + at);
+                lanes_of_bf16(to, &s, i * step);
             else if (w->dtype == QV__F16)
-                four_f16(to, w->rows + lane, first + at);
+                lanes_of_f16(to, &s, i * step);
             else
-                four_f32(to, w->rows + lane, first + at);
+                lanes_of_f32(to, &s, i * step);
         }
     }
-    for (; k < w->count; k++)
-        for (int lane = 0; lane < LANES; lane++)
-            out[k * LANES + lane] = qv__stored_to_float(w->dtype, w->rows[lane] + first + (size_t)k * size);
 }
 
 /* ---- tiles ---- */

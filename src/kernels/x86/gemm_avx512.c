@@ -3,90 +3,102 @@
 
 #include <immintrin.h>
 
-#include "kernels/half.h"
 #include "kernels/x86/math_avx512.h"
 
 enum { LANES = 32, HALF = LANES / 2, TILE_ROWS = 12, LINE = 64 };
 
+/* The first `count` lanes; all when it is 16 or more. */
+static inline __mmask16 mask_of(int count) {
+    return (__mmask16)(count >= HALF ? 0xffff : (1 << count) - 1);
+}
+
 /* ---- strips: sixteen rows of weights at a time become sixteen lanes ---- */
 
-/* In: t[i] = values 0..3 of rows i, i+4, i+8, i+12. Out: t[j] = value j of rows 0..15. */
-static inline void transpose(__m512i t[4]) {
-    __m512i a = _mm512_unpacklo_epi32(t[0], t[1]), b = _mm512_unpackhi_epi32(t[0], t[1]);
-    __m512i c = _mm512_unpacklo_epi32(t[2], t[3]), d = _mm512_unpackhi_epi32(t[2], t[3]);
-    t[0] = _mm512_unpacklo_epi64(a, c);
-    t[1] = _mm512_unpackhi_epi64(a, c);
-    t[2] = _mm512_unpacklo_epi64(b, d);
-    t[3] = _mm512_unpackhi_epi64(b, d);
-}
-
-static inline __m128i load16(const unsigned char *at) {
-    return _mm_loadu_si128((const void *)at);
-}
-static inline __m128i load8(const unsigned char *at) {
-    return _mm_loadl_epi64((const void *)at);
-}
-
-/* 16 bytes each of rows i, i+4, i+8, i+12, from byte `at` of the rows. */
-static inline void load(__m512i t[4], const unsigned char *const *rows, size_t at) {
-    for (int i = 0; i < 4; i++) {
-        __m512i four = _mm512_castsi128_si512(load16(rows[i] + at));
-        four = _mm512_inserti32x4(four, load16(rows[i + 4] + at), 1);
-        four = _mm512_inserti32x4(four, load16(rows[i + 8] + at), 2);
-        t[i] = _mm512_inserti32x4(four, load16(rows[i + 12] + at), 3);
+/* t[i] = values 0..15 of row i -> t[j] = value j of rows 0..15. */
+static inline void transpose(__m512i t[16]) {
+    __m512i a[16];
+    for (int i = 0; i < 16; i += 4) { /* 4x4 within 128 bits: a[i + j] = values j, 4+j, 8+j, 12+j of rows i..i+3 */
+        __m512i b0 = _mm512_unpacklo_epi32(t[i], t[i + 1]), b1 = _mm512_unpackhi_epi32(t[i], t[i + 1]);
+        __m512i b2 = _mm512_unpacklo_epi32(t[i + 2], t[i + 3]), b3 = _mm512_unpackhi_epi32(t[i + 2], t[i + 3]);
+        a[i] = _mm512_unpacklo_epi64(b0, b2);
+        a[i + 1] = _mm512_unpackhi_epi64(b0, b2);
+        a[i + 2] = _mm512_unpacklo_epi64(b1, b3);
+        a[i + 3] = _mm512_unpackhi_epi64(b1, b3);
+    }
+    for (int j = 0; j < 4; j++) { /* 4x4 of 128 bits */
+        __m512i b0 = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88), b1 = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xdd);
+        __m512i b2 = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88),
+                b3 = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xdd);
+        t[j] = _mm512_shuffle_i32x4(b0, b2, 0x88);
+        t[8 + j] = _mm512_shuffle_i32x4(b0, b2, 0xdd);
+        t[4 + j] = _mm512_shuffle_i32x4(b1, b3, 0x88);
+        t[12 + j] = _mm512_shuffle_i32x4(b1, b3, 0xdd);
     }
 }
 
+/* A block of sixteen rows of weights, row after row, zeros behind it up to a whole line. In place, lines of more than
+ * eight rows that are a multiple of 4096 bytes apart, as they often are, cannot be in the level-1 cache together. */
+typedef struct {
+    _Alignas(LINE) unsigned char row[HALF][QV__GEMM_K_BLOCK * sizeof(float) + LINE];
+} stage;
+
+/* Bytes [at, at + count) of the rows. */
+static inline void fill_stage(stage *s, const unsigned char *const *rows, size_t at, size_t count) {
+    for (int i = 0; i < HALF; i++)
+        for (size_t b = 0; b < count; b += LINE) {
+            __mmask64 mask = count - b >= LINE ? ~0ull : (1ull << (count - b)) - 1;
+            _mm512_store_si512(s->row[i] + b, _mm512_maskz_loadu_epi8(mask, rows[i] + at + b));
+        }
+}
+
+/* Each of these turns values from byte `at` of a stage on, a register of each row, into fp32 lanes. */
+
 /* A register holds a pair of bf16, k and k+1, per lane: fp32 is either half in the upper bits. */
-static inline void eight_bf16(float *out, const unsigned char *const *rows, size_t at) {
+static inline void lanes_of_bf16(float *out, const stage *s, size_t at) {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
-    __m512i t[4];
-    load(t, rows, at);
+    __m512i t[16];
+    for (int i = 0; i < 16; i++) t[i] = _mm512_load_si512(s->row[i] + at);
     transpose(t);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 16; i++) {
         _mm512_store_si512(out + 2 * i * LANES, _mm512_slli_epi32(t[i], 16));
         _mm512_store_si512(out + (2 * i + 1) * LANES, _mm512_and_si512(t[i], upper));
     }
 }
 
-static inline void four_f16(float *out, const unsigned char *const *rows, size_t at) {
-    __m512i t[4];
-    for (int i = 0; i < 4; i++) {
-        __m128i low = _mm_unpacklo_epi64(load8(rows[i] + at), load8(rows[i + 4] + at));
-        __m128i high = _mm_unpacklo_epi64(load8(rows[i + 8] + at), load8(rows[i + 12] + at));
-        t[i] = _mm512_castps_si512(_mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1)));
-    }
+static inline void lanes_of_f16(float *out, const stage *s, size_t at) {
+    __m512i t[16];
+    for (int i = 0; i < 16; i++)
+        t[i] = _mm512_castps_si512(_mm512_cvtph_ps(_mm256_load_si256((const void *)(s->row[i] + at))));
     transpose(t);
-    for (int i = 0; i < 4; i++) _mm512_store_si512(out + i * LANES, t[i]);
+    for (int i = 0; i < 16; i++) _mm512_store_si512(out + i * LANES, t[i]);
 }
 
-static inline void four_f32(float *out, const unsigned char *const *rows, size_t at) {
-    __m512i t[4];
-    load(t, rows, at);
+static inline void lanes_of_f32(float *out, const stage *s, size_t at) {
+    __m512i t[16];
+    for (int i = 0; i < 16; i++) t[i] = _mm512_load_si512(s->row[i] + at);
     transpose(t);
-    for (int i = 0; i < 4; i++) _mm512_store_si512(out + i * LANES, t[i]);
+    for (int i = 0; i < 16; i++) _mm512_store_si512(out + i * LANES, t[i]);
 }
 
+/* Lanes beyond count, up to a whole register of k, become 0. */
 static void strip(float *out, const qv__gemm_weights *w) {
-    size_t size = qv__dtype_size(w->dtype), first = (size_t)w->k * size, ahead = (size_t)w->ahead_k * size;
-    int64_t step = w->dtype == QV__BF16 ? 8 : 4, k = 0;
-    for (; k + step <= w->count; k += step) {
-        size_t at = (size_t)k * size;
-        if (w->ahead && at % LINE == 0)
-            for (int lane = 0; lane < LANES; lane++) _mm_prefetch(w->ahead[lane] + ahead + at, _MM_HINT_T1);
-        for (int lane = 0; lane < LANES; lane += HALF) {
-            float *to = out + k * LANES + lane;
+    size_t size = qv__dtype_size(w->dtype), bytes = (size_t)w->count * size;
+    size_t step = w->dtype == QV__F16 ? LINE / 2 : LINE; /* bytes of a row that make a register */
+    size_t steps = (bytes + step - 1) / step;
+    stage s;
+    for (size_t half = 0; half < 2; half++) {
+        fill_stage(&s, w->rows + half * HALF, (size_t)w->k * size, bytes);
+        for (size_t i = 0; i < steps; i++) {
+            float *to = out + i * step / size * LANES + half * HALF;
+            qv__gemm_prefetch(w, half * steps + i, 2 * steps);
             if (w->dtype == QV__BF16)
-                eight_bf16(to, w->rows + lane, first + at);
+                lanes_of_bf16(to, &s, i * step);
             else if (w->dtype == QV__F16)
-                four_f16(to, w->rows + lane, first + at);
+                lanes_of_f16(to, &s, i * step);
             else
-                four_f32(to, w->rows + lane, first + at);
+                lanes_of_f32(to, &s, i * step);
         }
     }
-    for (; k < w->count; k++)
-        for (int lane = 0; lane < LANES; lane++)
-            out[k * LANES + lane] = qv__stored_to_float(w->dtype, w->rows[lane] + first + (size_t)k * size);
 }
 
 /* ---- tiles ---- */
@@ -134,11 +146,6 @@ static void block(float *sums, const float *x, const float *strip, int64_t count
 }
 
 /* ---- epilogues ---- */
-
-/* The first `count` lanes; all when it is 16 or more. */
-static inline __mmask16 mask_of(int count) {
-    return (__mmask16)(count >= HALF ? 0xffff : (1 << count) - 1);
-}
 
 static inline __m512 apply(qv__epilogue epilogue, __m512 value) {
     switch (epilogue) {

@@ -1,0 +1,18 @@
+/* The multiply-add peak of this machine, measured: the measure that other benchmarks give their fractions of. */
+#ifndef QVEC_BENCH_PEAK_H
+#define QVEC_BENCH_PEAK_H
+
+#include "base/threads.h"
+#include "kernels/tier.h"
+
+/* GFLOP/s of a register-only loop of fp32 fused multiply-adds on all threads of the pool, for about a millisecond. Take
+ * one sample next to each timing, so that both meet the same neighbours, and compare medians. 0: the tier has no loop
+ * (plain C). */
+double bench_peak_sample(qv__threads *threads, qv__tier tier);
+
+typedef struct {
+    double median, max;
+} bench_summary;
+
+bench_summary bench_summarize(double *samples, int count); /* sorts them */
+#endif

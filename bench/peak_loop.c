@@ -1,0 +1,56 @@
+#include "peak.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+enum { ROUNDS = 20000, TASKS_PER_THREAD = 8 };
+
+/* Twelve independent chains hide the latency of two pipes on every machine so far. Assembly, because a compiler
+ * would fold the loop; the registers are not read afterwards, so no result is needed. */
+#define TWELVE(FMA) FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7) FMA(8) FMA(9) FMA(10) FMA(11)
+#define FMA_YMM(n) "vfmadd231ps %%ymm12, %%ymm13, %%ymm" #n "\n"
+#define FMA_ZMM(n) "vfmadd231ps %%zmm12, %%zmm13, %%zmm" #n "\n"
+#define CLOBBERED                                                                                                      \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13"
+
+#if defined(__x86_64__)
+/* Zeros in, zeros out: no denormals on the way, and no dirty upper halves left behind. */
+static void clear_registers(void) {
+    __asm__ volatile("vzeroall" ::: CLOBBERED);
+}
+static void loop_avx2(void *context, size_t i, int worker) {
+    clear_registers();
+    for (int round = 0; round < ROUNDS; round++) __asm__ volatile(TWELVE(FMA_YMM)::: CLOBBERED);
+    clear_registers();
+}
+static void loop_avx512(void *context, size_t i, int worker) {
+    clear_registers();
+    for (int round = 0; round < ROUNDS; round++) __asm__ volatile(TWELVE(FMA_ZMM)::: CLOBBERED);
+    clear_registers();
+}
+#endif
+
+double bench_peak_sample(qv__threads *threads, qv__tier tier) {
+    void (*loop)(void *, size_t, int) = NULL;
+    int lanes = 0;
+#if defined(__x86_64__)
+    if (tier == QV__TIER_AVX2) loop = loop_avx2, lanes = 8;
+    if (tier == QV__TIER_AVX512) loop = loop_avx512, lanes = 16;
+#endif
+    if (!loop) return 0;
+    size_t tasks = (size_t)qv__threads_count(threads) * TASKS_PER_THREAD;
+    int64_t start = qv__now_ns();
+    qv__threads_run(threads, tasks, loop, NULL);
+    return 2.0 * 12 * lanes * ROUNDS * (double)tasks / (double)(qv__now_ns() - start);
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+bench_summary bench_summarize(double *samples, int count) {
+    qsort(samples, (size_t)count, sizeof *samples, compare);
+    return (bench_summary){samples[count / 2], samples[count - 1]};
+}
