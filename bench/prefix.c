@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "engine/engine.h"
@@ -84,25 +85,31 @@ static void wait_for_all(latch *l) {
     pthread_mutex_unlock(&l->lock);
 }
 
-/* Seconds for all of them, submitted at once or each when the one before is done. A new engine: its store is empty. */
-static double measure(const model *m, qv__item **items, int count, bool at_once, bool store, latch *l, int64_t *saved) {
+typedef struct {
+    double seconds, cpu; /* cpu: of all threads; the fairer one on a busy machine */
+    int64_t saved;
+} result;
+
+/* All of them, submitted at once or each when the one before is done. A new engine: its store is empty. */
+static result measure(const model *m, qv__item **items, int count, bool at_once, bool store, latch *l) {
     qv__engine *e;
     qv_error err = {0};
     qv__engine_stats stats;
     qv__engine_options options = {.prefix_cache_bytes = store ? 512 << 20 : 0, .nested_tokens = NESTED};
     if (qv__engine_open(m->network, &options, &e, &err)) stop(&err);
     int64_t start = qv__now_ns();
+    clock_t cpu = clock();
     for (int i = 0; i < count; i += at_once ? count : 1) {
         l->waiting = at_once ? (size_t)count : 1;
         if (qv__engine_submit(e, items + i, l->waiting, &err)) stop(&err);
         wait_for_all(l);
     }
-    double seconds = (double)(qv__now_ns() - start) * 1e-9;
+    result r = {(double)(qv__now_ns() - start) * 1e-9, (double)(clock() - cpu) / CLOCKS_PER_SEC, 0};
     qv__engine_get_stats(e, &stats);
     if (stats.failed_items) stop(&items[0]->error);
-    *saved = stats.prefix_tokens;
+    r.saved = stats.prefix_tokens;
     qv__engine_close(&e, true);
-    return seconds;
+    return r;
 }
 
 static void compare(const model *m, const char *name, int count, int head, int own, int tail, bool at_once) {
@@ -111,11 +118,9 @@ static void compare(const model *m, const char *name, int count, int head, int o
     latch l = {.lock = PTHREAD_MUTEX_INITIALIZER, .all_done = PTHREAD_COND_INITIALIZER};
     for (int i = 0; i < QUERY; i++) shared[i] = random_id();
     for (int i = 0; i < count; i++) make_item(m, pointers[i] = &items[i], shared, head, own, tail, &l);
-    int64_t saved, none;
-    double with = measure(m, pointers, count, at_once, true, &l, &saved);
-    double without = measure(m, pointers, count, at_once, false, &l, &none);
-    printf("%-34s off %8.3f s, on %8.3f s (%.2fx), %lld of %d tokens saved\n", name, without, with, without / with,
-           (long long)saved, count * (head + own + tail));
+    result on = measure(m, pointers, count, at_once, true, &l), off = measure(m, pointers, count, at_once, false, &l);
+    printf("%-34s off %8.3f s, on %8.3f s (%.2fx; CPU time %.2fx), %lld of %d tokens spared\n", name, off.seconds,
+           on.seconds, off.seconds / on.seconds, off.cpu / on.cpu, (long long)on.saved, count * (head + own + tail));
     for (int i = 0; i < count; i++) qv__arena_clear(&items[i].arena);
 }
 
