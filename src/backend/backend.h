@@ -59,7 +59,7 @@ typedef struct {
     const float *q;
     int64_t q_stride;
     int heads, kv_heads, head_dim;
-    float scale;
+    float scale;                 /* > 0 */
     bool causal;                 /* false: every row of a segment sees all of its keys */
     const qv__segment *segments;
     int64_t segment_count;
@@ -109,7 +109,8 @@ typedef struct {
     void (*gather_rows)(qv__backend *, float *out, int64_t out_stride, const float *x, int64_t x_stride,
                         const int32_t *rows, int64_t count, int64_t width); /* out[i] = x[rows[i]] */
     void (*scatter_rows)(qv__backend *, float *x, int64_t x_stride, const int32_t *rows, const float *from,
-                         int64_t from_stride, int64_t count, int64_t width, bool add); /* x[rows[i]] = or += from[i] */
+                         int64_t from_stride, int64_t count, int64_t width,
+                         bool add); /* x[rows[i]] = or += from[i]; rows distinct */
 
     /* vision front: patch rows [first, first+count) of all pairs one after another, in 2x2-block order;
      * a row is channel(3), time(2), y(patch), x(patch) of pixel/127.5 - 1. */
