@@ -10,7 +10,7 @@
 #include "backend/cpu/cpu.h"
 
 enum {
-    TASK_ROWS = 192, /* copying a block costs a few percent of what so many rows compute with it */
+    TASK_ROWS = 384, /* copying a block costs a few percent of what so many rows compute with it */
     TASK_ROWS_LEAST = 48,
     TASKS_PER_THREAD = 4, /* below this, smaller tasks balance better */
     SEGMENT_GROUP = 256,  /* segments of one hand-out of tasks */
@@ -25,6 +25,7 @@ typedef struct {
     float acc[TASK_ROWS * QV__HEAD_DIM_MAX];        /* [rows][width] */
     float sums[TASK_ROWS][QV__SUM_LANES];
     float highest[TASK_ROWS];
+    int64_t visible[TASK_ROWS];                     /* keys that a row sees; grows from row to row */
     float scores[QV__QUERY_TILE * QV__TILE_STRIDE]; /* of one tile and block */
 } scratch;
 
@@ -119,9 +120,9 @@ static void attend(const task *t, int64_t start, int block, int first, int count
     scratch *s = t->scratch;
     const qv__attention_kernels *k = t->kernels;
     float *acc = s->acc + first * t->width, rescaling[QV__QUERY_TILE];
-    int seen[QV__QUERY_TILE]; /* keys of this block; grows from row to row */
+    int seen[QV__QUERY_TILE]; /* keys of this block */
     for (int r = 0; r < count; r++) {
-        int64_t n = visible(t, t->first + first + r) - start;
+        int64_t n = s->visible[first + r] - start;
         seen[r] = n < 0 ? 0 : n < block ? (int)n : block;
     }
     int most = seen[count - 1];
@@ -148,6 +149,7 @@ static void run_task(const task *t) {
     memset(s->sums, 0, (size_t)rows * sizeof s->sums[0]);
     for (int r = 0; r < rows; r++) {
         s->highest[r] = -INFINITY;
+        s->visible[r] = visible(t, t->first + r);
         if (r + QV__QUERY_TILE < rows) prefetch_row(query(t, t->first + r + QV__QUERY_TILE), t->a->head_dim);
         memcpy(s->queries + r * QV__TILE_STRIDE, query(t, t->first + r), (size_t)t->a->head_dim * sizeof(float));
     }
