@@ -58,13 +58,19 @@ qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name,
     return prepared(job, status, &err, name, r);
 }
 
-qv_status qv__job_prepare_pair(qv__job *job, const qv_input *query, const qv_input *document, const char *name,
-                               qv__refusal *r) {
-    if (job->request->gone) return refuse_gone(r);
+qv_status qv__job_open_query(qv__job *job, const qv_input *query, qv__query **out, qv__refusal *r) {
     qv_error err = {0};
     qv_input full = with_defaults(job, query);
-    qv_status status = qv__session_prepare_pair(job->api->options.model, &full, document, NULL, &job->items[job->count],
-                                                &job->facts[job->count], &err);
+    qv_status status = qv__query_open(job->api->options.model, &full, NULL, out, &err);
+    return status ? qv__refuse_error(r, &err, "query", "") : QV_OK;
+}
+
+qv_status qv__job_prepare_document(qv__job *job, qv__query *query, const qv_input *document, const char *name,
+                                   qv__refusal *r) {
+    if (job->request->gone) return refuse_gone(r);
+    qv_error err = {0};
+    qv_status status = qv__session_prepare_document(job->api->options.model, query, document, NULL,
+                                                    &job->items[job->count], &job->facts[job->count], &err);
     return prepared(job, status, &err, name, r);
 }
 

@@ -66,10 +66,12 @@ struct qv__api {
 
 /* Room for `count` items; at most once per job. */
 qv_status qv__job_reserve(qv__job *job, size_t count, qv__refusal *r);
-/* Prepares an input (or a pair) as the next item. `name` ("input[3]") stands before the error's text when it fails. */
+/* Prepares an input as the next item. `name` ("input[3]") stands before the error's text when it fails. */
 qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r);
-qv_status qv__job_prepare_pair(qv__job *job, const qv_input *query, const qv_input *document, const char *name,
-                               qv__refusal *r);
+/* The same for a document and its query, whose media are decoded once. The error's text names the query itself. */
+qv_status qv__job_open_query(qv__job *job, const qv_input *query, qv__query **out, qv__refusal *r);
+qv_status qv__job_prepare_document(qv__job *job, qv__query *query, const qv_input *document, const char *name,
+                                   qv__refusal *r);
 int64_t qv__job_tokens(const qv__job *job);
 
 /* Refuses when `model` is given and is not served. NULL, "" are fine. */

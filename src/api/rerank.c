@@ -74,15 +74,21 @@ static qv_status note(qv__job *job, size_t i, qv_status status, qv__refusal *r) 
     return QV_OK;
 }
 
+/* One query for all documents, or one for each. */
 static qv_status prepare_pairs(qv__job *job, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
+    qv__query *query = NULL;
     qv_status status = qv__job_reserve(job, q->document_count, r);
+    if (!status && q->query_count == 1) status = qv__job_open_query(job, &q->queries[0], &query, r);
     for (size_t i = 0; i < q->document_count && !status; i++) {
         char name[48];
         snprintf(name, sizeof name, "%s[%zu]", q->tei ? "texts" : "documents", i);
-        status = note(
-            job, i, qv__job_prepare_pair(job, &q->queries[q->query_count == 1 ? 0 : i], &q->documents[i], name, r), r);
+        if (q->query_count > 1) status = qv__job_open_query(job, &q->queries[i], &query, r);
+        if (!status) status = qv__job_prepare_document(job, query, &q->documents[i], name, r);
+        status = note(job, i, status, r);
+        if (q->query_count > 1) qv__query_release(&query);
     }
+    qv__query_release(&query);
     return status;
 }
 

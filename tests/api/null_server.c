@@ -151,15 +151,33 @@ qv_status qv__session_prepare(const qv_model *model, const qv_input *input, cons
     return QV_OK;
 }
 
-qv_status qv__session_prepare_pair(const qv_model *model, const qv_input *query, const qv_input *document,
-                                   const char *relative_to, qv__item **out, qv__prepared *facts, qv_error *err) {
-    if (is_bad(query) || is_bad(document)) return qv__fail(err, QV_IMAGE_DECODE, "no known picture format");
+struct qv__query {
+    qv_input input;
+};
+
+qv_status qv__query_open(const qv_model *model, const qv_input *query, const char *relative_to, qv__query **out,
+                         qv_error *err) {
+    if (is_bad(query)) return qv__fail(err, QV_IMAGE_DECODE, "query: no known picture format");
+    *out = qv__malloc(sizeof **out);
+    if (!*out) return qv__fail(err, QV_NO_MEMORY, "no memory");
+    (*out)->input = *query;
+    return QV_OK;
+}
+
+void qv__query_release(qv__query **query) {
+    qv__free(*query);
+    *query = NULL;
+}
+
+qv_status qv__session_prepare_document(const qv_model *model, qv__query *query, const qv_input *document,
+                                       const char *relative_to, qv__item **out, qv__prepared *facts, qv_error *err) {
+    if (is_bad(document)) return qv__fail(err, QV_IMAGE_DECODE, "no known picture format");
     qv_input both = {.part_count = 0, .no_special_tokens = true};
-    int64_t tokens = count_tokens(query) + count_tokens(document);
+    int64_t tokens = count_tokens(&query->input) + count_tokens(document);
     const qv_part text = {.kind = QV_PART_TEXT, .size = (size_t)tokens};
     both.parts = &text;
     both.part_count = 1;
-    both.max_length = query->max_length;
+    both.max_length = query->input.max_length;
     qv_status status = qv__session_prepare(model, &both, relative_to, out, facts, err);
     /* score: the longer the document, the better */
     if (!status) (*out)->score = (float)count_tokens(document) / 16 - 2;

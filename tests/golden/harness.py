@@ -102,8 +102,6 @@ def tolerance(case_id):
     """(cosine, largest difference, frames equal) of a golden case; data/README.md says why."""
     if case_id in LOSSY:
         return 0.9995, 0.05, False
-    if case_id.startswith(("video-", "x-video-")):
-        return 0.99999, 0.01, False
     return 0.999999, 2e-5, True
 
 
