@@ -108,7 +108,6 @@ TEST(threads_run_every_task_once) {
 
 TEST(allocations_that_cannot_be) {
     CHECK(!qv__alloc_array(SIZE_MAX / 2, 3));
-    CHECK(!qv__malloc(SIZE_MAX) && !qv__calloc(SIZE_MAX, 2));
     CHECK(!qv__strndup("x", SIZE_MAX));
     void *empty = qv__malloc(0), *aligned = qv__alloc_aligned(100, 4096);
     CHECK(empty && aligned && (uintptr_t)aligned % 4096 == 0);
