@@ -99,7 +99,7 @@ def check_documents():
         if not os.path.exists(path):
             continue
         for name in re.findall(r"`([\w./-]+/[\w./-]*)`", read(path)):
-            if name.split("/")[0] not in tops or "NAME" in name:
+            if name.split("/")[0] not in tops or "NAME" in name or name.startswith("build/"):
                 continue
             if not any(os.path.exists(os.path.join(base, name)) for base in (ROOT, SRC)):
                 yield f"{document} names {name}, which does not exist"

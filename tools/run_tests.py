@@ -171,12 +171,12 @@ def suite_checks(suite):
     suite.check(f"{len(headers)} headers of src compile alone", [output for status, output in outputs if status])
 
 
-def meson_test(suite, folder, *names, timeout=600, **environment):
+def meson_test(suite, folder, *names, timeout=1800, **environment):
     junit = os.path.join(folder, "meson-logs", "testlog.junit.xml")
     if os.path.exists(junit):
         os.remove(junit)
     status, output = suite.run(["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "--num-processes", str(JOBS),
-                                *names], timeout=timeout, **environment)
+                                "--timeout-multiplier", "4", *names], timeout=timeout, **environment)
     suite.read_junit(junit, "meson test", status, output)
     for program in programs_that_died(os.path.join(folder, "meson-logs", "testlog.json")):
         suite.add(program["name"], FAILED, f"{program['result']}\n" + (program.get("stdout", "") + program.get("stderr", ""))[-3000:])
@@ -302,13 +302,14 @@ def check_example(suite, prefix, library):
     environment = {"PKG_CONFIG_PATH": os.path.join(where, "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": os.path.dirname(os.path.dirname(prefix)),
                    "LD_LIBRARY_PATH": where}
     model = os.path.join(prefix, "share", "qvec", "models", "dummy-small")
-    # Static: qvec from the archive, all else shared, as an application that ships one file would link it.
-    for kind, flags in {"shared": ["--libs"], "static": ["--static", "--libs"]}.items():
-        status, output = suite.run(["pkg-config", "--cflags", *flags, "qvec"], **environment)
+    flags = suite.must("pkg-config qvec", ["pkg-config", "--cflags", "--libs", "qvec"], **environment).split()
+    needs = suite.must("pkg-config, private", ["pkg-config", "--print-requires-private", "qvec"], **environment).split()
+    others = subprocess.run(["pkg-config", "--libs", *needs], stdout=subprocess.PIPE, check=True).stdout.decode().split()
+    # Static: qvec from the archive, all else shared.
+    archive = [flag for flag in flags if flag != "-lqvec"] + [os.path.join(where, "libqvec.a"), *others, "-lm", "-lpthread"]
+    for kind, words in {"shared": flags, "static": archive}.items():
         program = os.path.join(suite.logs, "embed-" + kind)
-        if not status:
-            words = [w if kind == "shared" or w != "-lqvec" else os.path.join(where, "libqvec.a") for w in output.split()]
-            status, output = suite.run(["cc", "-Wall", "-Werror", example, "-o", program, *words], **environment)
+        status, output = suite.run(["cc", "-Wall", "-Werror", example, "-o", program, *words], **environment)
         if not status:
             status, output = suite.run([program, model], timeout=120, QVEC_LOAD_FORMAT="dummy", **environment)
         suite.check(f"examples/embed.c against the installed library, {kind}", [output] if status else [])
