@@ -16,7 +16,7 @@
 #include "kernels/tier.h"
 
 enum {
-    QV__GEMM_K_BLOCK = 128,                    /* k of one strip */
+    QV__GEMM_K_BLOCK = 512,                    /* k of one strip, at most */
     QV__GEMM_X_STRIDE = QV__GEMM_K_BLOCK + 16, /* floats between the rows of a block of x */
     QV__GEMM_LANES_MAX = 32,
 };

@@ -15,6 +15,10 @@ enum {
     PASS_ROWS = 256,
     TASK_ROWS = 48, /* at least, when rows are shared out too */
     K_BLOCK = QV__GEMM_K_BLOCK,
+    /* Few rows hardly use what they make of the weights, so it must not leave the level-1 cache; for many rows it may,
+     * and long blocks save storing and reloading the sums. */
+    FEW_ROWS = 32,
+    FEW_ROWS_K_STEP = 128,
     X_STRIDE = QV__GEMM_X_STRIDE,
     LANES_MAX = QV__GEMM_LANES_MAX,
     STRIP_FLOATS = K_BLOCK * LANES_MAX,
@@ -66,6 +70,7 @@ typedef struct {
     int64_t first, rows;   /* of args */
     int64_t strip_outputs; /* of one strip; half its lanes when each output takes two weights */
     int64_t strips;
+    int64_t k_step;    /* of one strip, a divisor of K_BLOCK */
     int64_t row_parts; /* tasks of each strip */
     int64_t stride;    /* from a worker's strip to its next, if all are equally fast */
 } pass;
@@ -127,15 +132,15 @@ static void finish_strip(const pass *p, int64_t s, int64_t row, int64_t rows, co
     p->cpu->gemm->finish(&f);
 }
 
-/* Of the weights of strip `s`, if there is one, part `block` of `blocks` is to be fetched meanwhile. */
-static void look_ahead(const pass *p, int64_t s, int64_t block, int64_t blocks, qv__gemm_weights *out) {
+/* Of the weights of strip `s`, if there is one, part `i` of `parts` is to be fetched meanwhile. */
+static void look_ahead(const pass *p, int64_t s, int64_t i, int64_t parts, qv__gemm_weights *out) {
     const qv__linear *a = p->args;
     int64_t n = s * p->strip_outputs, bytes = a->w->cols * (int64_t)qv__dtype_size(a->w->dtype);
     if (n >= a->w->rows) return;
-    int64_t size = smaller(p->strip_outputs, a->w->rows - n) * bytes, from = size * block / blocks;
+    int64_t size = smaller(p->strip_outputs, a->w->rows - n) * bytes, from = size * i / parts;
     out->ahead[0] = (const unsigned char *)a->w->data + n * bytes + from;
     if (a->w_up) out->ahead[1] = (const unsigned char *)a->w_up->data + n * bytes + from;
-    out->ahead_bytes = (size_t)(size * (block + 1) / blocks - from);
+    out->ahead_bytes = (size_t)(size * (i + 1) / parts - from);
 }
 
 /* Task i is strip i / row_parts of one part of the rows. */
@@ -144,18 +149,18 @@ static void strip_task(void *context, size_t i, int worker) {
     const qv__gemm_kernels *gemm = p->cpu->gemm;
     int64_t s = (int64_t)i / p->row_parts, part = (int64_t)i % p->row_parts, cols = p->args->w->cols;
     int64_t row = p->rows * part / p->row_parts, rows = p->rows * (part + 1) / p->row_parts - row;
-    int64_t blocks = quotient_up(cols, K_BLOCK);
+    int64_t steps = quotient_up(cols, p->k_step);
     float *strip = (float *)(void *)(p->cpu->worker_scratch + (size_t)worker * p->cpu->worker_bytes);
     float *sums = strip + STRIP_FLOATS;
     strip_rows lanes;
     find_rows(p, s, lanes);
-    for (int64_t block = 0; block < blocks; block++) {
-        int64_t k = block * K_BLOCK;
-        qv__gemm_weights w = {.dtype = p->args->w->dtype, .rows = lanes, .k = k, .count = smaller(K_BLOCK, cols - k)};
-        look_ahead(p, s + p->stride, block, blocks, &w);
+    for (int64_t step = 0; step < steps; step++) {
+        int64_t k = step * p->k_step;
+        qv__gemm_weights w = {.dtype = p->args->w->dtype, .rows = lanes, .k = k, .count = smaller(p->k_step, cols - k)};
+        look_ahead(p, s + p->stride, step, steps, &w);
         gemm->strip(strip, &w);
-        const float *x = p->cpu->panel + (block * p->rows + row) * X_STRIDE;
-        gemm->block(sums, x, strip, w.count, rows, block == 0);
+        const float *x = p->cpu->panel + (k / K_BLOCK * p->rows + row) * X_STRIDE + k % K_BLOCK;
+        gemm->block(sums, x, strip, w.count, rows, step == 0);
     }
     finish_strip(p, s, row, rows, sums);
 }
@@ -166,6 +171,7 @@ static void plan(pass *p) {
     int64_t threads = qv__threads_count(p->cpu->threads);
     p->strip_outputs = p->cpu->gemm->lanes / (p->args->epilogue == QV__EPI_SILU_MUL ? 2 : 1);
     p->strips = quotient_up(p->args->w->rows, p->strip_outputs);
+    p->k_step = p->rows <= FEW_ROWS ? FEW_ROWS_K_STEP : K_BLOCK;
     p->row_parts = 1; /* more where strips alone leave threads idle */
     while (p->strips * p->row_parts < threads * 2 && p->rows / (p->row_parts + 1) >= TASK_ROWS) p->row_parts++;
     p->stride = quotient_up(threads, p->row_parts);
