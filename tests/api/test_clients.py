@@ -101,7 +101,6 @@ def test_served_names(server):
 
 def test_sigterm_answers_what_is_in_flight(tmp_path):
     """The whole program: requests under way are answered, and it leaves with status 0."""
-    harness.require("serve")
     port = harness.free_port()
     process = subprocess.Popen([harness.QVEC, "serve", harness.folder("small"), "--host", "127.0.0.1", "--port", str(port), "--load-format", "dummy"],
                                stdout=subprocess.DEVNULL, stderr=open(tmp_path / "log", "wb"))

@@ -23,7 +23,6 @@ SPACES = " \t\n\r\x0b\x0c\x85\xa0\u2028\u3000\u180e\u200b\ufeff\x1c  \n"
 
 @pytest.fixture(scope="module")
 def reference():
-    harness.require("tokenize")
     return tokenizers.Tokenizer.from_file(os.path.join(harness.folder("tiny"), "tokenizer.json"))
 
 
