@@ -71,12 +71,11 @@ qv_status qv__id_set_read(qv__id_set *set, const char *path, qv_error *err) {
     while (!(status = qv__lines_next(&lines, &line, err)) && line.text) {
         qv__slice id = {0};
         bool object = qv__scan_members(line.text, line.size, find_id, &id) || id.size;
-        bool torn = lines.ended && lines.start == lines.buffer.size && !object;
-        if (!object && !torn)
+        if (line.ended && !object)
             status = qv__fail(err, QV_INVALID_JSON, "%s, line %lld is not an answer; is this the right file to resume?",
                               path, (long long)line.line);
-        if (!status && id.size && !add(set, id.text, id.size))
-            status = qv__fail(err, QV_NO_MEMORY, "out of memory for ids");
+        bool counts = line.ended && id.size; /* a torn line is cut and made again */
+        if (counts && !add(set, id.text, id.size)) status = qv__fail(err, QV_NO_MEMORY, "out of memory for ids");
         qv__free(line.text);
         if (status) break;
     }

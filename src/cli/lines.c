@@ -126,6 +126,7 @@ qv_status qv__lines_next(qv__lines *lines, qv__line *line, qv_error *err) {
         if (!too_long && is_blank(text, size)) continue;
         line->number = lines->number++;
         line->line = lines->line;
+        line->ended = lines->start && lines->buffer.data[lines->start - 1] == '\n';
         line->end = lines->bytes_read - (int64_t)(lines->buffer.size - lines->start);
         if (!is_ours(lines, line->number)) continue;
         if (too_long) return status;

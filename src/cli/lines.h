@@ -29,6 +29,7 @@ qv_status qv__lines_give(qv__lines *lines, const char *text, size_t size, qv_err
 typedef struct {
     char *text; /* malloc'd, the caller's; NULL: the end */
     size_t size;
+    bool ended;     /* by a newline; else the file stops here */
     int64_t number; /* of the item, from 0, all shards counted */
     int64_t line;   /* in the file, from 1 */
     int64_t end;    /* bytes of the input up to and with this line */

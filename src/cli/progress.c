@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "cli/console.h"
 
-enum { QUIET_NS = 500000000, EVERY_NS = 100000000, BAR = 24 };
+enum { QUIET_NS = 500000000, EVERY_NS = 100000000, BAR = 16 };
 
 void qv__progress_start(qv__progress *p, bool wanted) {
     *p = (qv__progress){.shown = wanted && isatty(STDERR_FILENO), .start_ns = qv__now_ns(), .fraction = -1};

@@ -13,7 +13,7 @@
 #include "cli/progress.h"
 #include "cli/record.h"
 
-enum { QV__STREAM_WINDOW = 1024, QV__STREAM_BYTES = 512 << 20 };
+enum { QV__STREAM_WINDOW = 1024, QV__STREAM_BYTES = 256 << 20 };
 
 typedef struct qv__stream qv__stream;
 

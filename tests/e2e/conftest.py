@@ -1,0 +1,33 @@
+"""The commands as a user types them: `qvec` runs one and gives exit status, stdout, stderr."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "golden"))
+
+import harness  # noqa: E402
+
+TINY = [harness.folder("tiny"), "--load-format", "dummy"]
+RERANKER = [harness.folder("tiny", "reranker"), "--load-format", "dummy"]
+
+
+class Result:
+    def __init__(self, done):
+        self.status, self.raw = done.returncode, done.stdout
+        self.err = done.stderr.decode(errors="replace")
+
+    @property
+    def out(self):
+        return self.raw.decode()
+
+
+@pytest.fixture(scope="session")
+def qvec():
+    def run(*arguments, text="", cwd=harness.ASSETS, timeout=60, env=None):
+        data = text if isinstance(text, bytes) else text.encode()
+        return Result(subprocess.run([harness.QVEC, *map(str, arguments)], input=data, cwd=cwd, timeout=timeout, capture_output=True,
+                                     env={**os.environ, **(env or {})}))
+    return run

@@ -1,0 +1,87 @@
+"""qvec info and qvec verify."""
+import json
+import os
+import shutil
+
+import dummy_weights
+import harness
+import pytest
+from conftest import TINY
+
+
+def test_info_of_shapes(qvec):
+    for shape, hidden, parameters in (("2b", 2048, 2.1e9), ("8b", 4096, 8.7e9)):
+        done = qvec("info", harness.folder(shape), "--load-format", "dummy", "--json")
+        facts = json.loads(done.out)
+        assert facts["embedding_size"] == hidden and abs(facts["weights"]["parameters"] / parameters - 1) < 0.05
+        assert facts["task"] == "embed" and facts["memory"]["workspace"] > 0
+
+
+def test_info_grows_with_what_is_asked(qvec):
+    sizes = [json.loads(qvec("info", "--json", "--max-model-len", n, "--max-num-batched-tokens", "1k").out)["memory"]["workspace"]
+             for n in ("1k", "8k", "64k")]
+    assert sizes == sorted(set(sizes))
+
+
+def test_info_as_text(qvec):
+    text = qvec("info").out
+    for word in ("task", "decoder", "vision", "weights", "longest input", "prompt", "memory", "cpu"):
+        assert f"\n{word} " in text, word
+
+
+def real(tmp_path, **form):
+    folder = os.path.join(tmp_path, "model")
+    shutil.copytree(harness.folder("tiny"), folder, copy_function=os.link)
+    dummy_weights.write(folder, **form)
+    return folder
+
+
+def test_info_of_files(qvec, tmp_path):
+    facts = json.loads(qvec("info", real(tmp_path, shards=3), "--json").out)
+    assert len(facts["weights"]["files"]) == 3 and not facts["weights"]["dummy"]
+
+
+def test_info_without_weights(qvec):
+    done = qvec("info", harness.folder("tiny"))
+    assert done.status == 3 and "model.safetensors" in done.err
+
+
+def test_verify(qvec, tmp_path):
+    done = qvec("verify")
+    assert done.status == 0 and "the reference's vector" in done.out and "FAIL" not in done.out
+    assert qvec("verify", real(tmp_path)).status == 0
+    assert qvec("verify", harness.folder("tiny", "reranker"), "--load-format", "dummy").status == 0
+    assert qvec("verify", "no/such").status == 3
+
+
+def test_verify_finds_a_bad_number(qvec, tmp_path):
+    folder = real(tmp_path, dtype="f32")
+    with open(os.path.join(folder, "model.safetensors"), "r+b") as f:
+        f.seek(-4, os.SEEK_END)
+        f.write(b"\x00\x00\xc0\x7f")
+    done = qvec("verify", folder)
+    assert done.status == 1 and "FAIL" in done.out and "not finite" in done.out
+
+
+def test_verify_finds_a_missing_tensor(qvec, tmp_path):
+    folder = real(tmp_path)
+    path = os.path.join(folder, "model.safetensors")
+    data = open(path, "rb").read()
+    name = b'"model.language_model.norm.weight"'
+    assert data.count(name) == 1
+    with open(path, "wb") as f:
+        f.write(data.replace(name, b'"model.language_model.nrom.weight"'))
+    done = qvec("verify", folder)
+    assert done.status == 1 and "model.language_model.norm.weight" in done.out
+
+
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_hub_cache(qvec, tmp_path, command):
+    repository = tmp_path / "models--org--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0123abcd")
+    shutil.copytree(harness.folder("tiny"), repository / "snapshots" / "0123abcd", copy_function=os.link)
+    done = qvec(command, "org/name", "--load-format", "dummy", env={"HF_HUB_CACHE": str(tmp_path)})
+    assert done.status == 0 and "0123abcd" in done.out
+    assert qvec(command, "org/name", "--load-format", "dummy", "--download-dir", tmp_path).status == 0
+    assert TINY
