@@ -48,10 +48,11 @@ static qv_status count_tokens(maker *m, int height, int width, int64_t frames) {
     int64_t tokens = (int64_t)(height / cell(m)) * (width / cell(m)) * frames, most = m->model->options.max_model_len;
     m->tokens += tokens;
     if (m->tokens <= most) return QV_OK;
-    return qv__fail(
-        m->err, QV_TOO_LONG,
-        "%d x %d pixels are %lld tokens; pictures and videos come to %lld up to here, this model takes %lld", width,
-        height, (long long)tokens, (long long)m->tokens, (long long)most);
+    return qv__fail(m->err, QV_TOO_LONG,
+                    "%d x %d pixels are %lld tokens; pictures and videos come to %lld here, %lld over the %lld that "
+                    "this model takes",
+                    width, height, (long long)tokens, (long long)m->tokens, (long long)(m->tokens - most),
+                    (long long)most);
 }
 
 /* ---- bytes ---- */

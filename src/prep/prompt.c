@@ -298,8 +298,8 @@ static qv_status finish(builder *b, qv__sequence *s, const qv__prompt_facts *fac
     int64_t limit = b->options->max_model_len;
     if (s->length == 0) return qv__fail(b->err, QV_INVALID_ARGUMENT, "the input has no tokens");
     if (limit && s->length > limit)
-        return qv__fail(b->err, QV_TOO_LONG, "the prompt has %d tokens, this model takes %lld", s->length,
-                        (long long)limit);
+        return qv__fail(b->err, QV_TOO_LONG, "the prompt has %d tokens, %lld over the %lld that this model takes",
+                        s->length, (long long)(s->length - limit), (long long)limit);
     for (int32_t i = 0; i < s->length; i++)
         if (s->ids[i] < 0 || s->ids[i] >= b->config->text.vocab)
             return qv__fail(b->err, QV_INVALID_ARGUMENT, "token %d has the id %d; ids go from 0 to %d", i, s->ids[i],

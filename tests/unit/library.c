@@ -300,10 +300,10 @@ TEST(media_that_cannot_fit_are_refused_early) {
     qv_model *model = golden_model("tiny-embedding", 0, &(qv_model_options){.max_model_len = 100});
     qv_part parts[] = {image_file("base.jpg"), image_file("base.jpg")}; /* 54 tokens each */
     qv_input in = input_of(parts, 2);
-    refuses(model, &in, QV_TOO_LONG, "image 2: ", "108");
+    refuses(model, &in, QV_TOO_LONG, "image 2: ", "108 here, 8 over the 100");
     in.part_count = 1;
     in.min_pixels = in.max_pixels = INT64_C(1) << 40;
-    refuses(model, &in, QV_TOO_LONG, "image 1: ", "takes 100");
+    refuses(model, &in, QV_TOO_LONG, "image 1: ", "over the 100 that");
     in = input_of(parts, 1);
     in.max_length = 30;
     refuses(model, &in, QV_TOO_LONG, "would cut into a picture", "");

@@ -284,7 +284,7 @@ TEST(cuts_and_limits) {
     qv__arena_clear(&r.arena);
     check_refused(embed(parts, 2, (qv__prompt_options){.max_length = 20}), QV_TOO_LONG, "2 tokens behind the cut");
     check_refused(embed(parts, 2, (qv__prompt_options){.max_model_len = 30}), QV_TOO_LONG,
-                  "31 tokens, this model takes 30");
+                  "31 tokens, 1 over the 30 that");
     check_refused(embed(parts, 2, (qv__prompt_options){.max_length = -1}), QV_INVALID_ARGUMENT, "negative");
     check_refused(embed(parts, 2, (qv__prompt_options){.no_special_tokens = true}), QV_INVALID_ARGUMENT, "raw");
     check_refused(embed(NULL, 0, (qv__prompt_options){.prompt = QV_PROMPT_RAW, .no_special_tokens = true}),
