@@ -74,11 +74,11 @@ int qv__api_key_status(const qv__api *api, const char *method, const char *path,
     return route && route->flags & QV__ROUTE_KEY && !qv__key_fits(api, authorization) ? 401 : 200;
 }
 
-void qv__api_error_response(qv__response *response, int status, const char *message) {
+void qv__api_error_response(qv__response *response, const char *path, int status, const char *message) {
     qv__refusal r;
     qv__refuse(&r, QV_INTERNAL, NULL, "%s", message);
     qv__refusal_set_http(&r, status);
-    qv__refusal_respond(&r, response);
+    qv__refusal_respond(&r, qv__route_errors(path), response);
 }
 
 /* ---- a request's common checks ---- */
@@ -111,13 +111,14 @@ static qv_status check(const qv__api *api, const qv__request *q, const qv__route
     return QV_OK;
 }
 
-static void send(qv__api *api, qv__request *q, qv_status status, const qv__refusal *r, qv__response *response) {
+static void send(qv__api *api, qv__request *q, qv__errors errors, qv_status status, const qv__refusal *r,
+                 qv__response *response) {
     if (!status && response->body.failed) {
         qv__refusal lack;
         qv__refuse(&lack, QV_NO_MEMORY, NULL, "No memory for the answer.");
-        qv__refusal_respond(&lack, response);
+        qv__refusal_respond(&lack, errors, response);
     } else if (status) {
-        qv__refusal_respond(r, response);
+        qv__refusal_respond(r, errors, response);
     }
     int digit = response->status / 100;
     atomic_fetch_add(&api->answered[digit >= 1 && digit <= 5 ? digit : 0], 1);
@@ -149,9 +150,10 @@ static void answer(qv__job *job, qv_status status, const qv__refusal *r, qv__res
         response->wait_ns += job->items[i]->started_ns - job->items[i]->queued_ns;
         response->compute_ns += job->items[i]->finished_ns - job->items[i]->started_ns;
     }
-    send(api, job->request, status, r, response); /* the request is gone from here on */
+    send(api, job->request, job->errors, status, r, response); /* the request is gone from here on */
     for (size_t i = 0; i < job->count; i++) qv__item_free(job->items[i]);
     if (job->drop) job->drop(job->parsed);
+    qv__body_clear(&job->body);
     pthread_mutex_destroy(&job->lock);
     qv__free(job->items);
     qv__free(job->facts);
@@ -222,7 +224,10 @@ static void start_work(qv__work *work) {
     qv__job *job = (qv__job *)work;
     qv__response response = {.status = 200, .content_type = "application/json"};
     qv__refusal r;
-    qv_status status = job->request->gone ? refuse_gone(job->api, &r) : job->route->start(job, &response, &r);
+    qv_status status = job->request->gone ? refuse_gone(job->api, &r) : QV_OK;
+    if (!status && job->route->flags & QV__ROUTE_JSON)
+        status = qv__body_parse(job->request->body, job->request->body_size, &job->body, &r);
+    if (!status) status = job->route->start(job, &response, &r);
     if (!status && job->finish) {
         status = submit(job, &r);
         if (!status) return; /* the job may be answered and freed by now */
@@ -234,18 +239,24 @@ void qv__api_handle(qv__api *api, qv__request *q) {
     qv__response response = {.status = 200, .content_type = "application/json"};
     qv__refusal r;
     const qv__route *route = qv__route_find(q->method, q->path);
+    qv__errors errors = route ? route->errors : QV__ERRORS_VLLM;
     q->job = NULL;
     qv_status status = check(api, q, route, &r);
     if (!status && route->flags & QV__ROUTE_LIGHT) {
         qv__job job = {.api = api, .request = q, .route = route};
         status = route->start(&job, &response, &r);
-        send(api, q, status, &r, &response);
+        send(api, q, errors, status, &r, &response);
         return;
     }
     qv__job *job = status ? NULL : qv__calloc(1, sizeof *job);
     if (!status && !job) status = qv__refuse(&r, QV_NO_MEMORY, NULL, "No memory for the request.");
     if (!status) {
-        *job = (qv__job){.work.run = start_work, .api = api, .request = q, .route = route, .received_ns = qv__now_ns()};
+        *job = (qv__job){.work.run = start_work,
+                         .api = api,
+                         .request = q,
+                         .route = route,
+                         .errors = errors,
+                         .received_ns = qv__now_ns()};
         pthread_mutex_init(&job->lock, NULL);
         q->job = job;
         count_in(api);
@@ -254,7 +265,7 @@ void qv__api_handle(qv__api *api, qv__request *q) {
         answer(job, status, &r, &response);
         return;
     }
-    send(api, q, status, &r, &response);
+    send(api, q, errors, status, &r, &response);
 }
 
 void qv__api_gone(qv__api *api, qv__request *q) {

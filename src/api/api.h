@@ -73,6 +73,7 @@ bool qv__api_allowed(const qv__api *api, const char *path, char *out, size_t siz
 const char *qv__api_route_path(const qv__api *api, const char *path);
 /* 200, or the status of a missing or wrong key on a route that needs one. */
 int qv__api_key_status(const qv__api *api, const char *method, const char *path, const char *authorization);
-/* Fills a response with an error body; for errors that http/ finds. */
-void qv__api_error_response(qv__response *response, int status, const char *message);
+/* Fills a response with an error body as the clients of `path` (may be unknown or NULL) read it; for errors that http/
+ * finds. */
+void qv__api_error_response(qv__response *response, const char *path, int status, const char *message);
 #endif

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/messages.h"
-
 void qv__embed_request_clear(qv__embed_request *request) {
     qv__body_clear(&request->body);
     qv__arena_clear(&request->arena);
@@ -46,14 +44,7 @@ bool qv__text_is_url(const char *text, size_t size) {
 
 /* ---- input ---- */
 
-typedef struct {
-    qv__embed_request *out;
-    const qv__embed_limits *limits;
-    qv__refusal *r;
-    qv__chat_options chat;
-    int modality;     /* Infinity's: what a string stands for */
-    bool told_prompt; /* the request says which recipe it wants */
-} parser;
+typedef qv__embed_reader parser;
 
 static qv_status no_memory(parser *p) {
     return qv__refuse(p->r, QV_NO_MEMORY, NULL, "No memory for the request.");
@@ -151,152 +142,199 @@ static bool is_conversation(const json_t *value) {
     return json_is_object(first) && json_object_get(first, "role");
 }
 
-static qv_status add_any(parser *p, size_t i, const json_t *value) {
-    if (json_is_string(value)) return add_text(p, i, value);
-    if (json_is_object(value)) return add_object(p, i, value);
-    if (is_conversation(value)) return add_conversation(p, i, value);
-    if (json_is_array(value)) return add_ids(p, i, value);
-    char name[32];
-    return qv__refuse_field(p->r, name_of(p, i, name),
-                            "%s is %s; it must be a string, an object or a list of token ids.", name_of(p, i, name),
-                            qv__json_kind(value));
+static int kind_of(const json_t *value) {
+    if (json_is_string(value)) return QV__TAKE_TEXT;
+    if (json_is_object(value)) return QV__TAKE_OBJECT;
+    if (is_conversation(value)) return QV__TAKE_CHAT;
+    return json_is_array(value) ? QV__TAKE_IDS : 0;
 }
 
-static qv_status parse_list(parser *p, const json_t *list) {
+static const char *kinds_text(int kinds) {
+    if (kinds & QV__TAKE_OBJECT && kinds & QV__TAKE_TEXT) return "a string, an object or a list of token ids";
+    if (kinds & QV__TAKE_OBJECT) return "an object with content";
+    return kinds & QV__TAKE_IDS ? "a string or a list of token ids" : "a string";
+}
+
+qv_status qv__read_at(qv__embed_reader *p, size_t i, const json_t *value, int kinds) {
+    switch (kind_of(value) & kinds) {
+    case QV__TAKE_TEXT: return add_text(p, i, value);
+    case QV__TAKE_OBJECT: return add_object(p, i, value);
+    case QV__TAKE_CHAT: return add_conversation(p, i, value);
+    case QV__TAKE_IDS: return add_ids(p, i, value);
+    }
+    char name[32];
+    return qv__refuse_field(p->r, name_of(p, i, name), "%s is %s; it must be %s.", name_of(p, i, name),
+                            qv__json_kind(value), kinds_text(kinds));
+}
+
+static qv_status add_list(parser *p, const json_t *list, int kinds) {
     const json_t *first = json_array_get(list, 0);
     char name[32];
     for (size_t i = 0; i < p->out->count; i++) {
         const json_t *value = json_array_get(list, i);
-        if (json_typeof(value) != json_typeof(first))
+        if (json_typeof(value) != json_typeof(first) && !(kinds & QV__TAKE_MIXED))
             return qv__refuse_field(p->r, name_of(p, i, name),
-                                    "input[%zu] is %s but input[0] is %s; one list holds only one kind of value.", i,
-                                    qv__json_kind(value), qv__json_kind(first));
-        qv_status status = add_any(p, i, value);
+                                    "%s is %s but %s[0] is %s; one list holds only one kind of value.",
+                                    name_of(p, i, name), qv__json_kind(value), p->out->name, qv__json_kind(first));
+        qv_status status = qv__read_at(p, i, value, kinds);
         if (status) return status;
     }
     return QV_OK;
 }
 
-/* `input`, or `messages` in its place. A single input is whatever is not a list of inputs. */
-static qv_status parse_input(parser *p, const qv_input *common) {
-    const json_t *input = qv__field(p->out->body.root, "input"), *messages = qv__field(p->out->body.root, "messages");
-    p->out->name = messages && !input ? "messages" : "input";
-    if (messages && !input) input = messages;
-    if (!input)
-        return qv__refuse_field(p->r, "input",
-                                "The field input is missing: a string, a list of strings, or token ids.");
-    const json_t *first = json_is_array(input) ? json_array_get(input, 0) : NULL;
-    bool chat = is_conversation(input);
-    p->out->single = json_is_string(input) || json_is_object(input) || json_is_integer(first) || chat;
-    p->out->count = p->out->single ? 1 : json_array_size(input);
-    if (!p->out->single && !json_is_array(input))
-        return qv__refuse_field(
-            p->r, "input",
-            "input is %s; it must be a string, a list of strings, a list of token ids, or a list of such lists.",
-            qv__json_kind(input));
-    if (input == messages && !chat && !is_conversation(first))
-        return qv__refuse_field(p->r, "messages", "messages must be a list of messages, each with role and content.");
-    if (p->out->count == 0)
-        return qv__refuse(p->r, QV_INVALID_ARGUMENT, "input",
-                          "You must pass at least one prompt: input is an empty list.");
-    if ((int64_t)p->out->count > p->limits->max_inputs)
-        return qv__refuse_field(p->r, "input", "input holds %zu inputs; one request takes at most %lld.", p->out->count,
+qv_status qv__read_begin(qv__embed_reader *p, const char *name, size_t count) {
+    p->out->name = name;
+    if (count == 0)
+        return qv__refuse(p->r, QV_INVALID_ARGUMENT, name, "You must pass at least one prompt: %s is an empty list.",
+                          name);
+    if ((int64_t)count > p->limits->max_inputs)
+        return qv__refuse_field(p->r, name, "%s holds %zu inputs; one request takes at most %lld.", name, count,
                                 (long long)p->limits->max_inputs);
-    p->out->inputs = qv__arena_alloc(&p->out->arena, p->out->count, sizeof *p->out->inputs);
+    p->out->inputs = qv__arena_alloc(&p->out->arena, count, sizeof *p->out->inputs);
     if (!p->out->inputs) return no_memory(p);
-    for (size_t i = 0; i < p->out->count; i++) p->out->inputs[i] = *common;
-    if (chat) return add_conversation(p, 0, input);
-    if (json_is_integer(first)) return add_ids(p, 0, input);
-    return p->out->single ? add_any(p, 0, input) : parse_list(p, input);
+    for (size_t i = 0; i < count; i++) p->out->inputs[i] = p->common;
+    p->out->count = count;
+    return QV_OK;
+}
+
+/* A single input is whatever is not a list of inputs. */
+qv_status qv__read_inputs(qv__embed_reader *p, const char *name, const json_t *value, int kinds) {
+    bool lists = kinds & QV__TAKE_LIST;
+    if (!value)
+        return qv__refuse_field(p->r, name, "The field %s is missing: %s%s.", name, lists ? "a list of " : "",
+                                lists ? (kinds & QV__TAKE_TEXT ? "strings" : "objects with content")
+                                      : "a string, a list of strings, or token ids");
+    const json_t *first = json_is_array(value) ? json_array_get(value, 0) : NULL;
+    bool chat = kinds & QV__TAKE_CHAT && is_conversation(value), ids = kinds & QV__TAKE_IDS && json_is_integer(first);
+    p->out->single = !lists && (json_is_string(value) || json_is_object(value) || ids || chat);
+    if (!p->out->single && !json_is_array(value))
+        return qv__refuse_field(
+            p->r, name,
+            lists ? "%s is %s; it must be a list."
+                  : "%s is %s; it must be a string, a list of strings, a list of token ids, or a list of such lists.",
+            name, qv__json_kind(value));
+    qv_status status = qv__read_begin(p, name, p->out->single ? 1 : json_array_size(value));
+    if (status) return status;
+    if (ids && p->out->single) return add_ids(p, 0, value);
+    return p->out->single ? qv__read_at(p, 0, value, kinds) : add_list(p, value, kinds);
 }
 
 /* ---- the other fields ---- */
 
-static qv_status parse_output(parser *p, qv_input *common) {
-    static const char *const encodings[] = {"float", "base64", "bytes", "bytes_only", NULL};
-    static const char *const dtypes[] = {"float32", "float16", "bfloat16", NULL};
-    static const char *const orders[] = {"native", "little", "big", NULL};
-    const json_t *o = p->out->body.root;
-    int encoding = 0, dtype = 0, order = 0;
+qv_status qv__read_dimensions(qv__embed_reader *p, const char *name) {
     int64_t full = p->limits->embedding_size, dimensions = 0;
-    bool activation = true;
-    qv_status status = qv__field_choice(o, "encoding_format", encodings, &encoding, p->r);
-    if (!status) status = qv__field_choice(o, "embed_dtype", dtypes, &dtype, p->r);
-    if (!status) status = qv__field_choice(o, "endianness", orders, &order, p->r);
     /* Matryoshka training of these models went down to 64 dimensions. */
-    if (!status) status = qv__field_int(o, "dimensions", full < 64 ? full : 64, full, &dimensions, p->r);
-    if (!status) status = qv__field_bool(o, "use_activation", &activation, p->r);
-    if (!status && json_object_get(o, "normalize"))
-        status = qv__refuse(p->r, QV_INVALID_ARGUMENT, "normalize",
-                            "Parameter `normalize` was removed; use `use_activation` instead.");
-    p->out->encoding = (qv__encoding)encoding;
-    p->out->dtype = (qv__wire)dtype;
-    p->out->big_endian = order == 2 || (order == 0 && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
-    common->dimensions = (int)dimensions;
-    common->no_normalize = !activation;
+    qv_status status = qv__field_int(p->out->body.root, name, full < 64 ? full : 64, full, &dimensions, p->r);
+    p->common.dimensions = (int)dimensions;
     return status;
 }
 
-static qv_status parse_truncation(parser *p, qv_input *common) {
-    static const char *const sides[] = {"right", "left", NULL};
-    const json_t *o = p->out->body.root;
-    int side = 0;
-    int64_t keep = 0;
-    qv_status status = qv__field_int(o, "truncate_prompt_tokens", -1, INT64_MAX, &keep, p->r);
-    if (!status) status = qv__field_choice(o, "truncation_side", sides, &side, p->r);
+/* The query's instruction is the one that the models' makers use for retrieval; a document has their default. */
+static const qv__purpose purposes[] = {
+    {"query", "Retrieve images or text relevant to the user's query."},
+    {"search_query", "Retrieve images or text relevant to the user's query."},
+    {"retrieval.query", "Retrieve images or text relevant to the user's query."},
+    {"document", NULL},
+    {"passage", NULL},
+    {"search_document", NULL},
+    {"retrieval.passage", NULL},
+    {"image", NULL},
+    {"classification", "Represent the user's input for classification."},
+    {"clustering", "Represent the user's input for clustering."},
+    {"separation", "Represent the user's input for clustering."},
+    {"text-matching", "Retrieve semantically similar text."},
+    {"code.query", "Retrieve code relevant to the user's query."},
+    {"code.passage", NULL},
+    {NULL, NULL},
+};
+
+enum { PURPOSES = sizeof purposes / sizeof *purposes };
+
+const qv__purpose *qv__purpose_at(size_t i) {
+    return &purposes[i < PURPOSES ? i : PURPOSES - 1];
+}
+
+qv_status qv__read_purpose(qv__embed_reader *p, const json_t *object, const char *name) {
+    const char *choices[PURPOSES], *instruction = NULL;
+    int chosen = -1;
+    for (size_t i = 0; i < PURPOSES; i++) choices[i] = purposes[i].name;
+    p->common.prompt = QV_PROMPT_RAW;
+    qv_status status = qv__field_choice(object, name, choices, &chosen, p->r);
+    if (!status) status = qv__field_text(object, "instruction", &instruction, p->r);
     if (status) return status;
-    if (qv__field(o, "truncate_prompt_tokens") && keep == 0)
-        return qv__refuse_field(p->r, "truncate_prompt_tokens", "truncate_prompt_tokens must be -1 or at least 1.");
-    if (keep > p->limits->max_model_len)
-        return qv__refuse(
-            p->r, QV_INVALID_ARGUMENT, "truncate_prompt_tokens",
-            "truncate_prompt_tokens value is greater than max_model_len. Please request a smaller truncation size.");
-    common->max_length = keep < 0 ? p->limits->max_model_len : keep;
-    p->out->keep_end = side == 1 && common->max_length > 0;
-    if (p->out->keep_end && common->prompt == QV_PROMPT_OFFICIAL)
-        return qv__refuse_field(
-            p->r, "truncation_side",
-            "truncation_side left goes with the raw prompt only: the official one is cut at its end.");
+    p->common.instruction = instruction ? instruction : chosen >= 0 ? purposes[chosen].instruction : NULL;
+    if (instruction || chosen >= 0) p->common.prompt = QV_PROMPT_OFFICIAL;
     return QV_OK;
 }
 
-static qv_status parse_prompt(parser *p, qv_input *common) {
-    static const char *const prompts[] = {"official", "raw", NULL};
-    const json_t *o = p->out->body.root;
-    int prompt = -1;
-    bool special = true;
-    qv_status status = qv__field_choice(o, "prompt", prompts, &prompt, p->r);
-    if (!status) status = qv__field_text(o, "instruction", &common->instruction, p->r);
-    if (!status) status = qv__field_bool(o, "add_special_tokens", &special, p->r);
-    if (status) return status;
-    if (prompt == 1 && common->instruction)
-        return qv__refuse_field(p->r, "instruction",
-                                "instruction goes with the official prompt; prompt \"raw\" has no place for it.");
-    common->prompt = prompt == 0 || common->instruction ? QV_PROMPT_OFFICIAL : QV_PROMPT_RAW;
-    if (!special && common->prompt == QV_PROMPT_OFFICIAL)
-        return qv__refuse_field(p->r, "add_special_tokens", "add_special_tokens false goes with the raw prompt only.");
-    common->no_special_tokens = !special;
-    p->told_prompt = prompt >= 0;
-    p->chat.exact = prompt == 1;
-    p->chat.official = prompt == 0;
+void qv__read_cut(qv__embed_reader *p, qv__cut cut, int64_t max_tokens) {
+    int64_t most = p->limits->max_model_len;
+    p->common.max_length = max_tokens && max_tokens < most ? max_tokens : most;
+    p->out->keep_end = cut == QV__CUT_START;
+    p->out->refuse_cut = cut == QV__CUT_NOT;
+}
+
+static const qv__output *find_output(const qv__output *choices, const char *name) {
+    for (; choices->name; choices++)
+        if (strcmp(choices->name, name) == 0) return choices;
+    return NULL;
+}
+
+static qv_status add_output(parser *p, const char *field, const json_t *value, const qv__output *choices) {
+    const qv__output *found = json_is_string(value) ? find_output(choices, json_string_value(value)) : NULL;
+    if (!found) {
+        char known[160] = "";
+        for (size_t i = 0; choices[i].name; i++) {
+            size_t n = strlen(known);
+            snprintf(known + n, sizeof known - n, "%s\"%s\"", i ? ", " : "", choices[i].name);
+        }
+        return qv__refuse_field(p->r, field, "%s holds %s%.40s; it must be one of %s.", field,
+                                json_is_string(value) ? "" : qv__json_kind(value),
+                                json_is_string(value) ? json_string_value(value) : "", known);
+    }
+    for (int i = 0; i < p->out->output_count; i++)
+        if (p->out->outputs[i].name == found->name) return QV_OK; /* twice is once */
+    if (p->out->output_count < QV__OUTPUTS_MAX) p->out->outputs[p->out->output_count++] = *found;
     return QV_OK;
 }
 
-qv_status qv__embed_request_parse(const char *body, size_t size, const qv__embed_limits *limits, qv__embed_request *out,
-                                  qv__refusal *r) {
-    static const char *const modalities[] = {"text", "image", "video", NULL};
-    parser p = {.out = out, .limits = limits, .r = r};
-    qv_input common = {0};
+qv_status qv__read_outputs(qv__embed_reader *p, const char *name, const qv__output *choices, bool list) {
+    const json_t *value = qv__field(p->out->body.root, name);
+    if (!value) return p->out->outputs[p->out->output_count++] = choices[0], QV_OK;
+    if (!list || !json_is_array(value)) return add_output(p, name, value, choices);
+    if (!json_array_size(value)) return qv__refuse_field(p->r, name, "%s is an empty list.", name);
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < json_array_size(value) && !status; i++)
+        status = add_output(p, name, json_array_get(value, i), choices);
+    return status;
+}
+
+qv_status qv__check_outputs(qv__embed_reader *p, const char *name) {
+    int64_t size = p->common.dimensions ? p->common.dimensions : p->limits->embedding_size;
+    for (int i = 0; i < p->out->output_count; i++) {
+        const qv__output *o = &p->out->outputs[i];
+        bool bits = o->numbers == QV__BINARY || o->numbers == QV__UBINARY;
+        if (bits && size % 8)
+            return qv__refuse_field(p->r, name, "%s %s packs eight values into a byte, but the vectors have %lld.",
+                                    name, o->name, (long long)size);
+        if (o->numbers != QV__FLOAT && !bits && p->common.no_normalize)
+            return qv__refuse_field(p->r, name, "%s %s is made of vectors of unit length.", name, o->name);
+    }
+    return QV_OK;
+}
+
+qv_status qv__embed_request_read(qv__embed_read read, const qv__embed_limits *limits, qv__embed_request *out,
+                                 qv__refusal *r) {
+    qv__embed_reader p = {.out = out, .limits = limits, .r = r};
     const char *user = NULL;
-    qv_status status = qv__body_parse(body, size, &out->body, r);
-    if (!status) status = qv__field_text(out->body.root, "model", &out->model, r);
+    qv_status status = qv__field_text(out->body.root, "model", &out->model, r);
     if (!status) status = qv__field_text(out->body.root, "user", &user, r);
-    if (!status) status = parse_output(&p, &common);
-    if (!status) status = parse_prompt(&p, &common);
-    if (!status) status = parse_truncation(&p, &common);
-    if (!status) status = qv__field_choice(out->body.root, "modality", modalities, &p.modality, r);
-    if (!status) status = qv__chat_options_read(out->body.root, &p.chat, r);
-    if (!status) status = qv__content_limits(out->body.root, &common, r);
-    if (!status) status = parse_input(&p, &common);
-    return status;
+    if (!status) status = qv__content_limits(out->body.root, &p.common, r);
+    return status ? status : read(&p);
+}
+
+qv_status qv__embed_request_parse(qv__embed_read read, const char *body, size_t size, const qv__embed_limits *limits,
+                                  qv__embed_request *out, qv__refusal *r) {
+    qv_status status = qv__body_parse(body, size, &out->body, r);
+    return status ? status : qv__embed_request_read(read, limits, out, r);
 }

@@ -1,6 +1,6 @@
 /* One request on its way: parsed and prepared on a pool thread, computed by the engine, answered on a pool thread.
  *
- *   handle -> [pool] route's start: parse, prepare items -> engine submit ... last item done
+ *   handle -> [pool] JSON -> route's start: read fields, prepare items -> engine submit ... last item done
  *          -> [pool] route's finish: build the answer -> respond, everything freed
  *
  * A job belongs to one thread at a time, except for `lock`, under which a hang-up cancels the submitted items. */
@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "api/body.h"
 #include "api/pool.h"
 #include "api/refusal.h"
 
@@ -25,6 +26,9 @@ struct qv__route {
     const char *method, *path;
     int flags;      /* KEY: needs an API key; JSON: takes a JSON body; LIGHT: answered on the caller's thread */
     qv__step start; /* fills the response, or adds items and sets job->finish */
+    qv__errors errors;
+    const char *summary;       /* of /openapi.json and /docs, like the two schemas' names */
+    const char *takes, *gives; /* the JSON of request and answer; NULL: none */
 };
 
 struct qv__job {
@@ -32,7 +36,9 @@ struct qv__job {
     qv__api *api;
     qv__request *request;
     const qv__route *route;
+    qv__errors errors; /* the route's, until the body shows another dialect */
     int64_t received_ns;
+    qv__body body; /* of a JSON route; a start may take it over */
 
     void *parsed; /* the route's own, freed by drop after the answer */
     void (*drop)(void *parsed);
@@ -83,9 +89,21 @@ void qv__job_write_id(const qv__job *job, const char *prefix, qv__buffer *b);
 /* route.c */
 const qv__route *qv__route_find(const char *method, const char *path);
 const qv__route *qv__route_at(size_t i); /* NULL behind the last */
+qv__errors qv__route_errors(const char *path);
 
 /* the routes' handlers */
 qv_status qv__start_embeddings(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_pooling(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_multimodal(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_cohere(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_tei(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_similarity(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_llama(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_bare_embeddings(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_embed_all(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_embed_sparse(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_default(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_invocations(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_rerank(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_score(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_models(qv__job *job, qv__response *response, qv__refusal *r);
@@ -93,6 +111,8 @@ qv_status qv__start_health(qv__job *job, qv__response *response, qv__refusal *r)
 qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_load(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_metrics(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_info(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_tokenize(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_detokenize(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_decode(qv__job *job, qv__response *response, qv__refusal *r);
 #endif

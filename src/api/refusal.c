@@ -63,19 +63,56 @@ void qv__refusal_set_http(qv__refusal *r, int http) {
     r->retry_after = http == 429 || http == 503 ? 1 : 0;
 }
 
-void qv__refusal_respond(const qv__refusal *r, qv__response *response) {
-    qv__buffer b = {0};
-    qv__buffer_puts(&b, "{\"error\":{\"message\":");
-    qv__write_string(&b, r->message, strlen(r->message));
-    qv__buffer_printf(&b, ",\"type\":\"%s\",\"param\":", r->type);
+static void write_vllm(const qv__refusal *r, qv__buffer *b) {
+    qv__buffer_puts(b, "{\"error\":{\"message\":");
+    qv__write_string(b, r->message, strlen(r->message));
+    qv__buffer_printf(b, ",\"type\":\"%s\",\"param\":", r->type);
     if (r->param[0])
-        qv__write_string(&b, r->param, strlen(r->param));
+        qv__write_string(b, r->param, strlen(r->param));
     else
-        qv__buffer_puts(&b, "null");
-    qv__buffer_printf(&b, ",\"code\":%d}}", r->http);
+        qv__buffer_puts(b, "null");
+    qv__buffer_printf(b, ",\"code\":%d}}", r->http);
+}
+
+static int tei_status(int http) {
+    return http == 400 ? 422 : http == 501 ? 424 : http;
+}
+
+static const char *tei_type(int http) {
+    switch (http) {
+    case 413:
+    case 422: return "Validation";
+    case 424: return "Backend";
+    case 429: return "Overloaded";
+    case 503: return "Unhealthy";
+    default: return http >= 500 ? "Backend" : "Validation";
+    }
+}
+
+static void write_tei(const qv__refusal *r, qv__buffer *b) {
+    qv__buffer_puts(b, "{\"error\":");
+    qv__write_string(b, r->message, strlen(r->message));
+    qv__buffer_printf(b, ",\"error_type\":\"%s\"}", tei_type(tei_status(r->http)));
+}
+
+static void write_field(const qv__refusal *r, const char *name, qv__buffer *b) {
+    qv__buffer_printf(b, "{\"%s\":", name);
+    qv__write_string(b, r->message, strlen(r->message));
+    qv__buffer_puts(b, "}");
+}
+
+void qv__refusal_respond(const qv__refusal *r, qv__errors errors, qv__response *response) {
+    qv__buffer b = {0};
+    switch (errors) {
+    case QV__ERRORS_COHERE: write_field(r, "message", &b); break;
+    case QV__ERRORS_DETAIL: write_field(r, "detail", &b); break;
+    case QV__ERRORS_TEI: write_tei(r, &b); break;
+    default: write_vllm(r, &b);
+    }
     if (b.failed) qv__buffer_clear(&b); /* out of memory: the status alone must do */
     qv__buffer_clear(&response->body);
-    *response = (qv__response){.status = r->http, .content_type = "application/json", .body = b};
+    int status = errors == QV__ERRORS_TEI ? tei_status(r->http) : r->http;
+    *response = (qv__response){.status = status, .content_type = "application/json", .body = b};
     int n = 0;
     if (r->retry_after > 0) {
         /* header values are static strings: the next longer of a few steps */

@@ -1,11 +1,17 @@
-/* Why a request is not answered with 200: HTTP status, type and text, in the error body that vLLM's clients read:
- * {"error":{"message":…,"type":…,"param":…|null,"code":400}}. The one place where a qv_status becomes an HTTP status.
- */
+/* Why a request is not answered with 200: HTTP status, type and text. The one place where a qv_status becomes an HTTP
+ * status, and where an error is spelled as a dialect's clients read it. */
 #ifndef QVEC_API_REFUSAL_H
 #define QVEC_API_REFUSAL_H
 
 #include "api/api.h"
 #include "base/error.h"
+
+/* An error's body, by dialect:
+ *   VLLM    {"error":{"message":…,"type":…,"param":…|null,"code":400}}   also what OpenAI's clients read
+ *   COHERE  {"message":…}
+ *   DETAIL  {"detail":…}                      Voyage and Jina
+ *   TEI     {"error":…,"error_type":…}        a request that is wrong is 422 there, what the model cannot do 424 */
+typedef enum { QV__ERRORS_VLLM, QV__ERRORS_COHERE, QV__ERRORS_DETAIL, QV__ERRORS_TEI } qv__errors;
 
 typedef struct {
     int http;
@@ -27,5 +33,5 @@ qv_status qv__refuse_error(qv__refusal *r, const qv_error *err, const char *para
 /* For the statuses that no qv_status stands for (405, 411, 431, 499). */
 void qv__refusal_set_http(qv__refusal *r, int http);
 
-void qv__refusal_respond(const qv__refusal *r, qv__response *response);
+void qv__refusal_respond(const qv__refusal *r, qv__errors errors, qv__response *response);
 #endif

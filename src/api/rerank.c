@@ -82,7 +82,7 @@ static qv_status prepare_pairs(qv__job *job, qv__refusal *r) {
     if (!status && q->query_count == 1) status = qv__job_open_query(job, &q->queries[0], &query, r);
     for (size_t i = 0; i < q->document_count && !status; i++) {
         char name[48];
-        snprintf(name, sizeof name, "%s[%zu]", q->tei ? "texts" : "documents", i);
+        snprintf(name, sizeof name, "%s[%zu]", q->dialect == QV__RERANK_TEI ? "texts" : "documents", i);
         if (q->query_count > 1) status = qv__job_open_query(job, &q->queries[i], &query, r);
         if (!status) status = qv__job_prepare_document(job, query, &q->documents[i], name, r);
         status = note(job, i, status, r);
@@ -128,6 +128,19 @@ static qv_status check_any(const qv__job *job) {
         last = q->states[i].error->code;
     }
     return last;
+}
+
+static qv_status check_uncut(const qv__job *job, qv__refusal *r) {
+    for (size_t i = 0; i < job->count; i++) {
+        const qv__prepared *f = &job->facts[i];
+        if (f->untruncated > f->tokens)
+            return qv__refuse(r, QV_TOO_LONG, "input_tokens",
+                              "item %zu has %lld tokens; at most %lld are taken, and the request asks not to cut it%s.",
+                              i, (long long)f->untruncated, (long long)f->tokens,
+                              ((const qv__rerank_request *)job->parsed)->dialect == QV__RERANK_TEI ? " at its end"
+                                                                                                   : "");
+    }
+    return QV_OK;
 }
 
 /* ---- after: scores ---- */
@@ -251,6 +264,28 @@ static void write_facts(const qv__job *job, qv__buffer *b) {
     qv__buffer_puts(b, "]}");
 }
 
+/* Voyage's: the entries under `data`, a document as its text. */
+static void write_voyage(const qv__job *job, const ranked *order, qv__buffer *b) {
+    const qv__rerank_request *q = job->parsed;
+    size_t count = q->top_n > 0 && (uint64_t)q->top_n < q->document_count ? (size_t)q->top_n : q->document_count;
+    qv__buffer_puts(b, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < count; i++) {
+        qv__buffer_printf(b, "%s{\"index\":%zu,\"relevance_score\":", i ? "," : "", order[i].index);
+        write_score(b, order[i].score);
+        if (q->return_documents) {
+            qv__buffer_puts(b, ",\"document\":");
+            write_json(b, q->sources[order[i].index]);
+        }
+        write_error(q, order[i].index, b);
+        qv__buffer_puts(b, "}");
+    }
+    qv__buffer_puts(b, "],\"model\":");
+    qv__write_string(b, qv__job_model(job), strlen(qv__job_model(job)));
+    qv__buffer_printf(b, ",\"usage\":{\"total_tokens\":%lld}", (long long)usage(job));
+    write_facts(job, b);
+    qv__buffer_puts(b, "}");
+}
+
 static void write_tei(const qv__rerank_request *q, const ranked *order, qv__buffer *b) {
     for (size_t i = 0; i < q->document_count; i++) {
         qv__buffer_printf(b, "%s{\"index\":%zu,\"score\":", i ? "," : "[", order[i].index);
@@ -317,8 +352,10 @@ static qv_status finish(qv__job *job, bool rank, qv__response *response, qv__ref
     if (!status) status = is_reranker(job) ? pair_scores(job, scores, r) : cosine_scores(job, scores, r);
     for (size_t i = 0; i < q->document_count && !status; i++) order[i] = (ranked){i, scores[i], q->states[i].error};
     if (!status && rank) qsort(order, q->document_count, sizeof *order, compare);
-    if (!status && q->tei)
+    if (!status && q->dialect == QV__RERANK_TEI)
         write_tei(q, order, &response->body);
+    else if (!status && q->dialect == QV__RERANK_VOYAGE)
+        write_voyage(job, order, &response->body);
     else if (!status && rank)
         write_rerank(job, order, &response->body);
     else if (!status)
@@ -348,14 +385,16 @@ static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
                                 .max_images = api->options.max_images,
                                 .max_videos = api->options.max_videos,
                                 .local_media = api->options.local_media};
-    const qv__request *request = job->request;
-    qv_status status = rank ? qv__rerank_request_parse(request->body, request->body_size, &limits, q, r)
-                            : qv__score_request_parse(request->body, request->body_size, &limits, q, r);
+    q->body = job->body;
+    job->body = (qv__body){0};
+    qv_status status = rank ? qv__rerank_request_read(&limits, q, r) : qv__score_request_read(&limits, q, r);
+    if (q->dialect) job->errors = q->dialect == QV__RERANK_TEI ? QV__ERRORS_TEI : QV__ERRORS_DETAIL;
     if (!status) status = qv__job_check_model(job, q->model, r);
     if (!status) status = cut_side(job, q->queries, q->query_count, q->max_tokens_per_query, "query", r);
     if (!status) status = cut_side(job, q->documents, q->document_count, q->max_tokens_per_doc, "documents", r);
     if (!status) status = is_reranker(job) ? prepare_pairs(job, r) : prepare_cosine(job, r);
     if (!status) status = check_any(job);
+    if (!status && q->refuse_cut) status = check_uncut(job, r);
     if (!status) job->finish = rank ? finish_rerank : finish_score;
     return status;
 }

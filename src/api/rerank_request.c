@@ -71,20 +71,19 @@ static qv_status parse_instruction(parser *p) {
     return status ? status : qv__field_text(kwargs, "instruction", &p->common.instruction, p->r);
 }
 
-static qv_status parse_common(parser *p, const char *body, size_t size) {
+static qv_status parse_common(parser *p) {
     qv__rerank_request *q = p->out;
     int64_t keep = 0, limit = p->limits->max_model_len - 1;
     bool activation = true;
-    qv_status status = qv__body_parse(body, size, &q->body, p->r);
     const json_t *o = q->body.root;
-    if (!status) status = qv__field_text(o, "model", &q->model, p->r);
+    qv_status status = qv__field_text(o, "model", &q->model, p->r);
     if (!status) status = qv__field_bool(o, "use_activation", &activation, p->r);
     if (!status) status = qv__field_int(o, "truncate_prompt_tokens", -1, p->limits->max_model_len, &keep, p->r);
     if (!status) status = qv__field_int(o, "max_tokens_per_query", 0, limit, &q->max_tokens_per_query, p->r);
     if (!status) status = qv__field_int(o, "max_tokens_per_doc", 0, limit, &q->max_tokens_per_doc, p->r);
     if (!status) status = qv__content_limits(o, &p->common, p->r);
     if (!status) status = parse_instruction(p);
-    q->raw_scores = !activation;
+    q->raw_scores |= !activation;
     p->common.max_length = keep > 0 ? keep : 0; /* -1: the official cut, which there always is */
     return status;
 }
@@ -111,29 +110,53 @@ static qv_status parse_query(parser *p) {
     return p->out->queries ? parse_one(p, query, "query", p->out->queries) : no_memory(p);
 }
 
+/* A pair is cut at its document's end, in its fixed frame: a cut at the left end is one that cannot be made. */
 static qv_status parse_tei(parser *p) {
+    static const char *const sides[] = {"Right", "right", "Left", "left", NULL};
     const json_t *o = p->out->body.root;
-    p->out->tei = true;
+    bool truncate = true;
+    int side = 0;
     qv_status status = qv__field_bool(o, "raw_scores", &p->out->raw_scores, p->r);
-    return status ? status : qv__field_bool(o, "return_text", &p->out->return_documents, p->r);
+    if (!status) status = qv__field_bool(o, "return_text", &p->out->return_documents, p->r);
+    if (!status) status = qv__field_bool(o, "truncate", &truncate, p->r);
+    if (!status) status = qv__field_choice(o, "truncation_direction", sides, &side, p->r);
+    p->out->refuse_cut = !truncate || side >= 2;
+    return status;
 }
 
-qv_status qv__rerank_request_parse(const char *body, size_t size, const qv__rerank_limits *limits,
-                                   qv__rerank_request *out, qv__refusal *r) {
+static qv_status parse_voyage(parser *p) {
+    const json_t *o = p->out->body.root;
+    bool truncation = true;
+    qv_status status = qv__field_bool(o, "return_documents", &p->out->return_documents, p->r);
+    if (!status) status = qv__field_int(o, "top_k", 1, INT64_MAX, &p->out->top_n, p->r);
+    if (!status) status = qv__field_bool(o, "truncation", &truncation, p->r);
+    p->out->refuse_cut = !truncation;
+    return status;
+}
+
+static qv_status parse_vllm(parser *p) {
+    const json_t *o = p->out->body.root;
+    p->out->return_documents = true; /* as vLLM, which always does */
+    qv_status status = qv__field_bool(o, "return_documents", &p->out->return_documents, p->r);
+    return status ? status : qv__field_int(o, "top_n", 0, INT64_MAX, &p->out->top_n, p->r);
+}
+
+static qv_status parse_dialect(parser *p) {
+    const json_t *o = p->out->body.root;
+    if (!qv__field(o, "documents") && qv__field(o, "texts")) return p->out->dialect = QV__RERANK_TEI, parse_tei(p);
+    if (json_object_get(o, "top_k") || json_object_get(o, "truncation"))
+        return p->out->dialect = QV__RERANK_VOYAGE, parse_voyage(p);
+    return parse_vllm(p);
+}
+
+qv_status qv__rerank_request_read(const qv__rerank_limits *limits, qv__rerank_request *out, qv__refusal *r) {
     parser p = {.out = out, .limits = limits, .r = r};
-    qv_status status = parse_common(&p, body, size);
+    qv_status status = parse_dialect(&p);
+    if (!status) status = parse_common(&p);
     if (status) return status;
-    const json_t *documents = qv__field(out->body.root, "documents"), *texts = qv__field(out->body.root, "texts");
-    const char *name = documents || !texts ? "documents" : "texts";
-    if (!documents && texts)
-        status = parse_tei(&p);
-    else {
-        out->return_documents = true; /* as vLLM, which always does */
-        status = qv__field_bool(out->body.root, "return_documents", &out->return_documents, r);
-        if (!status) status = qv__field_int(out->body.root, "top_n", 0, INT64_MAX, &out->top_n, r);
-    }
-    if (!documents) documents = texts;
-    if (!status) status = parse_query(&p);
+    const char *name = out->dialect == QV__RERANK_TEI ? "texts" : "documents";
+    const json_t *documents = qv__field(out->body.root, name);
+    status = parse_query(&p);
     if (!status && !documents)
         status = qv__refuse_field(r, "documents", "The field documents is missing: a list of strings or objects.");
     if (!status) status = parse_many(&p, documents, name, &out->documents, &out->document_count);
@@ -151,13 +174,12 @@ static const json_t *find_side(const json_t *o, const char *const *names, const 
     return NULL;
 }
 
-qv_status qv__score_request_parse(const char *body, size_t size, const qv__rerank_limits *limits,
-                                  qv__rerank_request *out, qv__refusal *r) {
+qv_status qv__score_request_read(const qv__rerank_limits *limits, qv__rerank_request *out, qv__refusal *r) {
     static const char *const first[] = {"queries", "data_1", "text_1", NULL};
     static const char *const second[] = {"documents", "items", "data_2", "text_2", NULL};
     parser p = {.out = out, .limits = limits, .r = r};
     const char *left = "queries", *right = "documents";
-    qv_status status = parse_common(&p, body, size);
+    qv_status status = parse_common(&p);
     if (status) return status;
     const json_t *queries = find_side(out->body.root, first, &left),
                  *documents = find_side(out->body.root, second, &right);

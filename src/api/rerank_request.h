@@ -1,5 +1,6 @@
 /* The bodies of the rerank and score routes as queries, documents and wishes. One struct for all forms:
  *   /rerank   {"query", "documents", "top_n", …}   vLLM's, Jina's, Cohere's
+ *             {"query", "documents", "top_k", "truncation"}     Voyage's, told by its two last fields (null counts)
  *             {"query", "texts", "raw_scores", "return_text"}   TEI's, told by `texts`
  *   /score    {"queries"|"data_1"|"text_1", "documents"|"items"|"data_2"|"text_2"}: 1 to 1, 1 to N, N to N */
 #ifndef QVEC_API_RERANK_REQUEST_H
@@ -24,17 +25,16 @@ typedef struct {
         const qv_error *error; /* a document that cannot be decoded is told so; the others are scored */
     } * states;                /* [document_count] */
     const char *model;
-    bool tei;
+    enum { QV__RERANK_VLLM, QV__RERANK_VOYAGE, QV__RERANK_TEI } dialect;
+    bool refuse_cut; /* a pair that would have to be cut is refused */
     bool raw_scores; /* the logit instead of its sigmoid */
     bool return_documents;
     int64_t top_n;                                    /* 0: all */
     int64_t max_tokens_per_query, max_tokens_per_doc; /* 0: no cut */
 } qv__rerank_request;
 
-/* Zero-initialise *out; clear also after a failed parse. */
-qv_status qv__rerank_request_parse(const char *body, size_t size, const qv__rerank_limits *limits,
-                                   qv__rerank_request *out, qv__refusal *r);
-qv_status qv__score_request_parse(const char *body, size_t size, const qv__rerank_limits *limits,
-                                  qv__rerank_request *out, qv__refusal *r);
+/* Read out->body, all else in *out zero; it is the request's from now on. Clear also after a failed read. */
+qv_status qv__rerank_request_read(const qv__rerank_limits *limits, qv__rerank_request *out, qv__refusal *r);
+qv_status qv__score_request_read(const qv__rerank_limits *limits, qv__rerank_request *out, qv__refusal *r);
 void qv__rerank_request_clear(qv__rerank_request *request);
 #endif

@@ -3,24 +3,71 @@
 
 #include "api/job.h"
 
-enum { INFERENCE = QV__ROUTE_KEY | QV__ROUTE_JSON };
+enum { INFERENCE = QV__ROUTE_KEY | QV__ROUTE_JSON, OPEN = QV__ROUTE_LIGHT, KEPT = QV__ROUTE_KEY | QV__ROUTE_LIGHT };
 
+#define TEXT "text/plain"
+
+/* Where one path has several forms, fields of the body tell them apart: see forms.h, rerank_request.h and tei.c. The
+ * last three columns make /openapi.json and /docs: what the route does, and the schemas of what it takes and gives
+ * (web/schemas.json). */
 static const qv__route routes[] = {
-    {"POST", "/v1/embeddings", INFERENCE, qv__start_embeddings},
-    {"POST", "/rerank", INFERENCE, qv__start_rerank},
-    {"POST", "/v1/rerank", INFERENCE, qv__start_rerank},
-    {"POST", "/v2/rerank", INFERENCE, qv__start_rerank},
-    {"POST", "/score", INFERENCE, qv__start_score},
-    {"POST", "/v1/score", INFERENCE, qv__start_score},
-    {"POST", "/tokenize", INFERENCE, qv__start_tokenize},
-    {"POST", "/detokenize", INFERENCE, qv__start_detokenize},
-    {"GET", "/v1/models", QV__ROUTE_KEY | QV__ROUTE_LIGHT, qv__start_models},
-    {"GET", "/health", QV__ROUTE_LIGHT, qv__start_health},
-    {"GET", "/ping", QV__ROUTE_LIGHT, qv__start_health},
-    {"POST", "/ping", QV__ROUTE_LIGHT, qv__start_health},
-    {"GET", "/version", QV__ROUTE_LIGHT, qv__start_version},
-    {"GET", "/load", QV__ROUTE_LIGHT, qv__start_load},
-    {"GET", "/metrics", QV__ROUTE_LIGHT, qv__start_metrics},
+    /* OpenAI, vLLM, Jina, Voyage, Infinity */
+    {"POST", "/v1/embeddings", INFERENCE, qv__start_embeddings, QV__ERRORS_VLLM,
+     "Embed texts, token ids, conversations or typed inputs (OpenAI, vLLM, Jina, Voyage)", "EmbeddingsRequest",
+     "EmbeddingsAnswer"},
+    {"POST", "/embeddings", INFERENCE, qv__start_bare_embeddings, QV__ERRORS_VLLM,
+     "The same without /v1 (Infinity, TEI); with content: llama.cpp's form", "BareEmbeddingsRequest",
+     "BareEmbeddingsAnswer"},
+    {"POST", "/pooling", INFERENCE, qv__start_pooling, QV__ERRORS_VLLM, "Embed, in vLLM's pooling form",
+     "PoolingRequest", "PoolingAnswer"},
+    {"POST", "/v1/multimodalembeddings", INFERENCE, qv__start_multimodal, QV__ERRORS_DETAIL,
+     "Embed lists of texts, pictures and videos (Voyage)", "VoyageMultimodalRequest", "VoyageMultimodalAnswer"},
+    {"POST", "/v2/embed", INFERENCE, qv__start_cohere, QV__ERRORS_COHERE, "Embed (Cohere v2)", "CohereEmbedRequest",
+     "CohereEmbedAnswer"},
+    {"POST", "/v1/embed", INFERENCE, qv__start_cohere, QV__ERRORS_COHERE, "Embed (Cohere v1)", "CohereEmbedRequest",
+     "CohereEmbedV1Answer"},
+    /* ranking */
+    {"POST", "/v1/rerank", INFERENCE, qv__start_rerank, QV__ERRORS_VLLM,
+     "Rank documents for a query (vLLM, Jina, Cohere, Voyage)", "RerankRequest", "RerankAnswer"},
+    {"POST", "/v2/rerank", INFERENCE, qv__start_rerank, QV__ERRORS_VLLM, "Rank documents for a query (Cohere v2)",
+     "RerankRequest", "RerankAnswer"},
+    {"POST", "/rerank", INFERENCE, qv__start_rerank, QV__ERRORS_VLLM,
+     "Rank documents for a query; with texts: TEI's form", "RerankRequest", "RerankAnswer"},
+    {"POST", "/v1/score", INFERENCE, qv__start_score, QV__ERRORS_VLLM, "Score pairs (vLLM)", "ScoreRequest",
+     "ScoreAnswer"},
+    {"POST", "/score", INFERENCE, qv__start_score, QV__ERRORS_VLLM, "Score pairs (vLLM)", "ScoreRequest",
+     "ScoreAnswer"},
+    /* TEI */
+    {"POST", "/embed", INFERENCE, qv__start_tei, QV__ERRORS_TEI, "Embed (TEI)", "TeiEmbedRequest", "Vectors"},
+    {"POST", "/embed_all", INFERENCE, qv__start_embed_all, QV__ERRORS_TEI,
+     "Refused: this model makes one vector of each input (TEI)", "TeiEmbedRequest", NULL},
+    {"POST", "/embed_sparse", INFERENCE, qv__start_embed_sparse, QV__ERRORS_TEI,
+     "Refused: this model makes no sparse vectors (TEI)", "TeiEmbedRequest", NULL},
+    {"POST", "/similarity", INFERENCE, qv__start_similarity, QV__ERRORS_TEI, "Cosines of a sentence with others (TEI)",
+     "TeiSimilarityRequest", "Numbers"},
+    {"POST", "/decode", INFERENCE, qv__start_decode, QV__ERRORS_TEI, "Token ids to texts (TEI)", "TeiDecodeRequest",
+     "Strings"},
+    {"GET", "/info", KEPT, qv__start_info, QV__ERRORS_TEI, "The model and the limits (TEI)", NULL, "TeiInfo"},
+    {"POST", "/", INFERENCE, qv__start_default, QV__ERRORS_TEI, "Embed, compare or rank, as the body asks (TEI)",
+     "TeiRequest", "TeiAnswer"},
+    /* llama.cpp, SageMaker */
+    {"POST", "/embedding", INFERENCE, qv__start_llama, QV__ERRORS_VLLM, "Embed (llama.cpp)", "LlamaRequest",
+     "LlamaAnswer"},
+    {"POST", "/invocations", INFERENCE, qv__start_invocations, QV__ERRORS_VLLM,
+     "Any of the forms, told by its fields (SageMaker)", "InvocationsRequest", "AnyAnswer"},
+    /* tokens */
+    {"POST", "/tokenize", INFERENCE, qv__start_tokenize, QV__ERRORS_VLLM, "Text or conversation to token ids (vLLM)",
+     "TokenizeRequest", "TokenizeAnswer"},
+    {"POST", "/detokenize", INFERENCE, qv__start_detokenize, QV__ERRORS_VLLM, "Token ids to text (vLLM)",
+     "DetokenizeRequest", "DetokenizeAnswer"},
+    /* about the server */
+    {"GET", "/v1/models", KEPT, qv__start_models, QV__ERRORS_VLLM, "The served names", NULL, "Models"},
+    {"GET", "/health", OPEN, qv__start_health, QV__ERRORS_VLLM, "Empty when all is well", NULL, NULL},
+    {"GET", "/ping", OPEN, qv__start_health, QV__ERRORS_VLLM, "The same (SageMaker)", NULL, NULL},
+    {"POST", "/ping", OPEN, qv__start_health, QV__ERRORS_VLLM, "The same (SageMaker)", NULL, NULL},
+    {"GET", "/version", OPEN, qv__start_version, QV__ERRORS_VLLM, "The program's version", NULL, "Version"},
+    {"GET", "/load", OPEN, qv__start_load, QV__ERRORS_VLLM, "Requests being worked on", NULL, "Load"},
+    {"GET", "/metrics", OPEN, qv__start_metrics, QV__ERRORS_VLLM, "Counters for Prometheus", NULL, TEXT},
 };
 
 enum { ROUTE_COUNT = sizeof routes / sizeof *routes };
@@ -34,6 +81,12 @@ const qv__route *qv__route_find(const char *method, const char *path) {
     for (size_t i = 0; i < ROUTE_COUNT; i++)
         if (strcmp(routes[i].path, path) == 0 && strcmp(routes[i].method, method) == 0) return &routes[i];
     return NULL;
+}
+
+qv__errors qv__route_errors(const char *path) {
+    for (size_t i = 0; path && i < ROUTE_COUNT; i++)
+        if (strcmp(routes[i].path, path) == 0) return routes[i].errors;
+    return QV__ERRORS_VLLM;
 }
 
 const char *qv__api_route_path(const qv__api *api, const char *path) {

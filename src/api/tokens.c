@@ -1,8 +1,8 @@
-/* POST /tokenize and /detokenize, in vLLM's form. Benchmarks call them to make prompts of an exact length. */
+/* POST /tokenize and /detokenize, in vLLM's forms. Benchmarks call them to make prompts of an exact length. */
 #include <string.h>
 
-#include "api/body.h"
 #include "api/job.h"
+#include "api/messages.h"
 #include "api/write.h"
 
 /* GPT-2's printable stand-ins for bytes, in which vocabularies of this family spell their tokens: printable
@@ -30,7 +30,61 @@ static void write_token(const qv__tokenizer *t, int32_t id, qv__buffer *b) {
     qv__write_string(b, text, n);
 }
 
-static qv_status answer_tokens(qv__job *job, const json_t *body, qv__response *response, qv__refusal *r) {
+static void write_tokens(qv__job *job, const int32_t *ids, size_t count, bool strings, qv__response *response) {
+    const qv__tokenizer *t = job->api->options.model->tokenizer;
+    qv__buffer *b = &response->body;
+    qv__buffer_printf(b, "{\"count\":%zu,\"max_model_len\":%lld,\"tokens\":[", count,
+                      (long long)job->api->model.max_model_len);
+    for (size_t i = 0; i < count; i++) qv__buffer_printf(b, "%s%d", i ? "," : "", ids[i]);
+    qv__buffer_puts(b, "],\"token_strs\":");
+    for (size_t i = 0; strings && i < count; i++) {
+        qv__buffer_puts(b, i ? "," : "[");
+        write_token(t, ids[i], b);
+    }
+    qv__buffer_puts(b, !strings ? "null}" : count ? "]}" : "[]}");
+    response->tokens = (int64_t)count;
+}
+
+static qv_status tokenize_text(qv__job *job, const char *text, size_t size, bool special, bool strings,
+                               qv__response *response, qv__refusal *r) {
+    qv_error err = {0};
+    qv__ids ids = {0};
+    qv_status status = qv__tokenizer_encode(job->api->options.model->tokenizer, text, size, special, 0, &ids, &err);
+    if (!status) write_tokens(job, ids.data, ids.size, strings, response);
+    qv__ids_clear(&ids);
+    return status ? qv__refuse_error(r, &err, "prompt", "") : QV_OK;
+}
+
+/* A conversation as it is rendered for the model; a generation prompt is added unless the request says no. Pictures
+ * stand as their pad tokens, as many as the model would see. */
+static qv_status tokenize_chat(qv__job *job, const json_t *messages, bool strings, qv__arena *arena,
+                               qv__response *response, qv__refusal *r) {
+    const qv__api *api = job->api;
+    qv__chat_options options = {.add_generation_prompt = true, .exact = true};
+    if (json_is_true(qv__field(job->body.root, "continue_final_message"))) options.add_generation_prompt = false;
+    qv__content content = {.arena = arena,
+                           .r = r,
+                           .name = "messages",
+                           .max_images = api->options.max_images,
+                           .max_videos = api->options.max_videos,
+                           .local_media = api->options.local_media};
+    qv_input input = {0};
+    qv_status status = qv__chat_options_read(job->body.root, &options, r);
+    if (!status) status = qv__content_limits(job->body.root, &input, r);
+    if (!status) status = qv__messages_input(&content, messages, &options, &input);
+    if (status) return status;
+    if (input.part_count == 1 && input.parts->kind == QV_PART_TEXT)
+        return tokenize_text(job, input.parts->data, input.parts->size, options.add_special_tokens, strings, response,
+                             r);
+    status = qv__job_reserve(job, 1, r);
+    if (!status) status = qv__job_prepare(job, &input, "messages", r);
+    if (!status)
+        write_tokens(job, job->items[0]->sequence.ids, (size_t)job->items[0]->sequence.length, strings, response);
+    return status;
+}
+
+qv_status qv__start_tokenize(qv__job *job, qv__response *response, qv__refusal *r) {
+    const json_t *body = job->body.root;
     const char *model = NULL;
     bool special = true, strings = false;
     qv_status status = qv__field_text(body, "model", &model, r);
@@ -38,32 +92,22 @@ static qv_status answer_tokens(qv__job *job, const json_t *body, qv__response *r
     if (!status) status = qv__field_bool(body, "add_special_tokens", &special, r);
     if (!status) status = qv__field_bool(body, "return_token_strs", &strings, r);
     if (status) return status;
-    const json_t *prompt = qv__field(body, "prompt");
-    if (!json_is_string(prompt))
-        return qv__refuse_field(r, "prompt",
-                                prompt ? "prompt must be a string, not %s." : "The field prompt is missing.",
-                                qv__json_kind(prompt));
-    qv_error err = {0};
-    qv__ids ids = {0};
-    const qv__tokenizer *t = job->api->options.model->tokenizer;
-    status = qv__tokenizer_encode(t, json_string_value(prompt), json_string_length(prompt), special, 0, &ids, &err);
-    if (status) return qv__ids_clear(&ids), qv__refuse_error(r, &err, "prompt", "");
-    qv__buffer *b = &response->body;
-    qv__buffer_printf(b, "{\"count\":%zu,\"max_model_len\":%lld,\"tokens\":[", ids.size,
-                      (long long)job->api->model.max_model_len);
-    for (size_t i = 0; i < ids.size; i++) qv__buffer_printf(b, "%s%d", i ? "," : "", ids.data[i]);
-    qv__buffer_puts(b, "],\"token_strs\":");
-    for (size_t i = 0; strings && i < ids.size; i++) {
-        qv__buffer_puts(b, i ? "," : "[");
-        write_token(t, ids.data[i], b);
+    const json_t *prompt = qv__field(body, "prompt"), *messages = qv__field(body, "messages");
+    if (messages && !prompt) {
+        qv__arena arena = {0};
+        status = tokenize_chat(job, messages, strings, &arena, response, r);
+        qv__arena_clear(&arena);
+        return status;
     }
-    qv__buffer_puts(b, !strings ? "null}" : ids.size ? "]}" : "[]}");
-    response->tokens = (int64_t)ids.size;
-    qv__ids_clear(&ids);
-    return QV_OK;
+    if (!json_is_string(prompt))
+        return qv__refuse_field(
+            r, "prompt", prompt ? "prompt must be a string, not %s." : "The field prompt (or messages) is missing.",
+            qv__json_kind(prompt));
+    return tokenize_text(job, json_string_value(prompt), json_string_length(prompt), special, strings, response, r);
 }
 
-static qv_status answer_text(qv__job *job, const json_t *body, qv__response *response, qv__refusal *r) {
+qv_status qv__start_detokenize(qv__job *job, qv__response *response, qv__refusal *r) {
+    const json_t *body = job->body.root;
     const char *model = NULL;
     qv_status status = qv__field_text(body, "model", &model, r);
     if (!status) status = qv__job_check_model(job, model, r);
@@ -92,21 +136,4 @@ static qv_status answer_text(qv__job *job, const json_t *body, qv__response *res
     }
     qv__buffer_clear(&text);
     return status;
-}
-
-static qv_status with_body(qv__job *job, qv__response *response, qv__refusal *r,
-                           qv_status (*answer)(qv__job *, const json_t *, qv__response *, qv__refusal *)) {
-    qv__body body;
-    qv_status status = qv__body_parse(job->request->body, job->request->body_size, &body, r);
-    if (!status) status = answer(job, body.root, response, r);
-    qv__body_clear(&body);
-    return status;
-}
-
-qv_status qv__start_tokenize(qv__job *job, qv__response *response, qv__refusal *r) {
-    return with_body(job, response, r, answer_tokens);
-}
-
-qv_status qv__start_detokenize(qv__job *job, qv__response *response, qv__refusal *r) {
-    return with_body(job, response, r, answer_text);
 }

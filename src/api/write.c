@@ -1,6 +1,7 @@
 #include "api/write.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -52,7 +53,7 @@ bool qv__write_floats(qv__buffer *b, const float *values, size_t count) {
 }
 
 size_t qv__wire_size(qv__wire dtype) {
-    return dtype == QV__WIRE_F32 ? 4 : 2;
+    return dtype == QV__WIRE_F32 ? 4 : dtype == QV__WIRE_E4M3 || dtype == QV__WIRE_E5M2 ? 1 : 2;
 }
 
 static uint32_t bits_of(float value) {
@@ -61,21 +62,37 @@ static uint32_t bits_of(float value) {
     return bits;
 }
 
-/* Round to nearest, ties to even; NaN stays NaN. */
-static uint16_t to_bf16(float value) {
-    uint32_t x = bits_of(value);
-    if ((x & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(x >> 16 | 0x40);
-    return (uint16_t)((x + 0x7FFF + (x >> 16 & 1)) >> 16);
+/* A float of fewer bits, below a sign bit at `sign`. Below `normal` (the smallest normal one, as float32) the sum with
+ * `magic` does the rounding to the format's smallest step. */
+typedef struct {
+    int sign, shift;
+    uint32_t normal, rebias, overflow; /* float32 bits; from overflow on, and for NaN, the codes below */
+    float magic;
+    uint32_t overflow_code, nan;
+} small_float;
+
+/* Round to nearest, ties to even. */
+static uint32_t to_small(float value, const small_float *f) {
+    uint32_t x = bits_of(value), sign = x >> 31 << f->sign;
+    x &= 0x7FFFFFFF;
+    if (x > 0x7F800000) return sign | f->nan;
+    if (x >= f->overflow) return sign | f->overflow_code;
+    if (x < f->normal) return sign | (bits_of(fabsf(value) + f->magic) - bits_of(f->magic));
+    return sign | (x - f->rebias + (1u << (f->shift - 1)) - 1 + (x >> f->shift & 1)) >> f->shift;
 }
 
-/* The same for binary16; below 2^-14 the sum with 0.5 does the rounding to steps of 2^-24. */
-static uint16_t to_f16(float value) {
-    uint32_t x = bits_of(value), sign = x >> 16 & 0x8000;
-    x &= 0x7FFFFFFF;
-    if (x > 0x7F800000) return (uint16_t)(sign | 0x7E00);
-    if (x >= 0x477FF000) return (uint16_t)(sign | 0x7C00); /* 65520 and more */
-    if (x < 0x38800000) return (uint16_t)(sign | (bits_of(fabsf(value) + 0.5f) - 0x3F000000));
-    return (uint16_t)(sign | (x + 0xFFF + (x >> 13 & 1) - 0x38000000) >> 13);
+static uint32_t to_bits(float value, qv__wire dtype) {
+    static const small_float f16 = {15, 13, 0x38800000, 0x38000000, 0x477FF000, 0x1p-1f, 0x7C00, 0x7E00};
+    static const small_float bf16 = {15, 16, 0, 0, 0x7F7F8000, 0, 0x7F80, 0x7FC0};
+    static const small_float e4m3 = {7, 20, 0x3C800000, 0x3C000000, 0x43E80001, 0x1p14f, 0x7F, 0x7F}; /* above 464 */
+    static const small_float e5m2 = {7, 21, 0x38800000, 0x38000000, 0x47700000, 0x1p7f, 0x7C, 0x7F};  /* from 61440 */
+    switch (dtype) {
+    case QV__WIRE_F16: return to_small(value, &f16);
+    case QV__WIRE_BF16: return to_small(value, &bf16);
+    case QV__WIRE_E4M3: return to_small(value, &e4m3);
+    case QV__WIRE_E5M2: return to_small(value, &e5m2);
+    default: return bits_of(value);
+    }
 }
 
 static void put(uint8_t *out, uint32_t bits, size_t size, bool big_endian) {
@@ -84,12 +101,7 @@ static void put(uint8_t *out, uint32_t bits, size_t size, bool big_endian) {
 
 static void convert(uint8_t *out, const float *values, size_t count, qv__wire dtype, bool big_endian) {
     size_t size = qv__wire_size(dtype);
-    for (size_t i = 0; i < count; i++, out += size)
-        put(out,
-            dtype == QV__WIRE_F32   ? bits_of(values[i])
-            : dtype == QV__WIRE_F16 ? to_f16(values[i])
-                                    : to_bf16(values[i]),
-            size, big_endian);
+    for (size_t i = 0; i < count; i++, out += size) put(out, to_bits(values[i], dtype), size, big_endian);
 }
 
 bool qv__write_bytes(qv__buffer *b, const float *values, size_t count, qv__wire dtype, bool big_endian) {
@@ -117,5 +129,31 @@ bool qv__write_base64(qv__buffer *b, const float *values, size_t count, qv__wire
         b->size += qv__base64_encoded_size(raw);
     }
     b->data[b->size++] = '"';
+    return true;
+}
+
+bool qv__write_quantized(qv__buffer *b, const float *values, size_t count, qv__numbers kind, bool base64) {
+    size_t size = qv__quantize_size(kind, count), text = qv__base64_encoded_size(size);
+    /* The codes lie behind the text while it is written; a number and its comma take at most five characters. */
+    size_t room = (base64 ? text : 5 * size) + 2;
+    if (size > SIZE_MAX / 8 || !qv__buffer_reserve(b, room + size)) return b->failed = true, false;
+    uint8_t *codes = (uint8_t *)b->data + b->size + room;
+    qv__quantize(values, count, kind, codes);
+    if (base64) {
+        b->data[b->size] = '"';
+        qv__base64_encode(codes, size, b->data + b->size + 1);
+        b->data[b->size + text + 1] = '"';
+        b->size += text + 2;
+        return true;
+    }
+    bool negative = qv__numbers_signed(kind);
+    b->data[b->size++] = '[';
+    for (size_t i = 0; i < size; i++) {
+        char number[8];
+        int n = snprintf(number, sizeof number, i ? ",%d" : "%d", negative ? (int8_t)codes[i] : codes[i]);
+        memcpy(b->data + b->size, number, (size_t)n);
+        b->size += (size_t)n;
+    }
+    b->data[b->size++] = ']';
     return true;
 }

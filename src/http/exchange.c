@@ -125,7 +125,7 @@ static enum MHD_Result send_answer(exchange *x) {
 static enum MHD_Result send_refusal(exchange *x, bool close) {
     qv__response r = {0};
     char allowed[100];
-    qv__api_error_response(&r, x->refused, x->reason);
+    qv__api_error_response(&r, x->request.path, x->refused, x->reason);
     if (x->refused == 405 && qv__api_allowed(x->server->api, x->request.path, allowed, sizeof allowed)) {
         r.header_name[2] = MHD_HTTP_HEADER_ALLOW;
         r.header_value[2] = allowed;

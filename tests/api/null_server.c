@@ -235,6 +235,10 @@ const char *qv__tokenizer_bytes(const qv__tokenizer *t, int32_t id, size_t *size
     return &bytes[id];
 }
 
+bool qv__tokenizer_is_special(const qv__tokenizer *t, int32_t id) {
+    return id == 256;
+}
+
 /* ---- */
 
 static void sink(qv__log_level level, const char *line) {

@@ -1,7 +1,7 @@
 /* The body of an embeddings request: any bytes give inputs within the limits, or a refusal that is valid JSON. */
 #include <stdlib.h>
 
-#include "api/embed_request.h"
+#include "api/forms.h"
 #include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,7 +12,7 @@ static void check(bool condition) {
 
 static void check_refusal(const qv__refusal *r) {
     qv__response response = {0};
-    qv__refusal_respond(r, &response);
+    qv__refusal_respond(r, QV__ERRORS_VLLM, &response);
     bool client_error = response.status >= 400 && response.status < 500;
     check((client_error || response.status == 501) && response.body.size); /* 501: data: URLs that are not base64 */
     check(qv__utf8_valid_prefix(response.body.data, response.body.size) == response.body.size);
@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     qv__body_setup();
     qv__embed_request request = {0};
     qv__refusal r;
-    if (qv__embed_request_parse((const char *)data, size, &limits, &request, &r)) {
+    if (qv__embed_request_parse(qv__read_embeddings, (const char *)data, size, &limits, &request, &r)) {
         check_refusal(&r);
     } else {
         check(request.count >= 1 && request.count <= 100);

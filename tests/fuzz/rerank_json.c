@@ -18,11 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     qv__rerank_request request = {0};
     qv__refusal r;
     bool score = data[0] & 1;
-    qv_status status = score ? qv__score_request_parse((const char *)data + 1, size - 1, &limits, &request, &r)
-                             : qv__rerank_request_parse((const char *)data + 1, size - 1, &limits, &request, &r);
+    qv_status status = qv__body_parse((const char *)data + 1, size - 1, &request.body, &r);
+    if (!status)
+        status = score ? qv__score_request_read(&limits, &request, &r) : qv__rerank_request_read(&limits, &request, &r);
     if (status) {
         qv__response response = {0};
-        qv__refusal_respond(&r, &response);
+        qv__refusal_respond(&r, QV__ERRORS_VLLM, &response);
         json_t *root = json_loadb(response.body.data, response.body.size, 0, NULL);
         check(json_is_string(json_object_get(json_object_get(root, "error"), "message")));
         json_decref(root);

@@ -116,7 +116,13 @@ class Server:
 
     def post(self, path, body, timeout=120):
         """(status, decoded JSON)"""
-        request = urllib.request.Request(self.base + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        return self._ask(urllib.request.Request(self.base + path, json.dumps(body).encode(), {"Content-Type": "application/json"}), timeout)
+
+    def get(self, path, timeout=120):
+        return self._ask(urllib.request.Request(self.base + path), timeout)
+
+    @staticmethod
+    def _ask(request, timeout):
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:
                 return response.status, json.load(response)

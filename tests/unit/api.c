@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/embed_request.h"
+#include "api/forms.h"
 #include "api/refusal.h"
 #include "api/write.h"
 #include "base/base64.h"
@@ -109,7 +109,7 @@ TEST(half_sizes_round_to_nearest_even) {
 static qv_status parse(const char *body, qv__embed_request *out, qv__refusal *r) {
     qv__body_setup();
     *out = (qv__embed_request){0};
-    return qv__embed_request_parse(body, strlen(body), &limits, out, r);
+    return qv__embed_request_parse(qv__read_embeddings, body, strlen(body), &limits, out, r);
 }
 
 TEST(a_request_becomes_inputs) {
@@ -141,7 +141,7 @@ TEST(a_refusal_is_the_error_body) {
     qv__refusal r;
     qv__response response = {0};
     CHECK_INT(qv__refuse_field(&r, "dimensions", "it is \"%s\"", "no"), QV_INVALID_ARGUMENT);
-    qv__refusal_respond(&r, &response);
+    qv__refusal_respond(&r, QV__ERRORS_VLLM, &response);
     CHECK_INT(response.status, 400);
     CHECK(qv__buffer_append(&response.body, "", 1));
     CHECK_STR(response.body.data, "{\"error\":{\"message\":\"it is \\\"no\\\"\",\"type\":\"Bad "
@@ -150,7 +150,7 @@ TEST(a_refusal_is_the_error_body) {
     CHECK_INT(qv__refuse(&r, QV_OVERLOADED, NULL, "full"), QV_OVERLOADED);
     r.retry_after = 7;
     response = (qv__response){0};
-    qv__refusal_respond(&r, &response);
+    qv__refusal_respond(&r, QV__ERRORS_VLLM, &response);
     CHECK_INT(response.status, 429);
     CHECK_STR(response.header_name[0], "Retry-After");
     CHECK_STR(response.header_value[0], "10");
