@@ -2,6 +2,7 @@
 
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,15 +13,21 @@
 static const char *command;
 static volatile sig_atomic_t interrupted;
 static sem_t interruption;
+static atomic_bool line_drawn;
 
 void qv__console_set_command(const char *name) {
     command = name;
 }
 
+void qv__console_set_line(bool drawn) {
+    line_drawn = drawn;
+}
+
 /* One write for a line, so that lines of several threads do not mix. */
 static void say(const char *head, const char *format, va_list args) {
     char line[2048];
-    int n = qv__text_print(line, sizeof line, "qvec%s%s: %s", command ? " " : "", command ? command : "", head);
+    int n = qv__text_print(line, sizeof line, "%sqvec%s%s: %s", line_drawn ? "\r\033[K" : "", command ? " " : "",
+                           command ? command : "", head);
     vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
     strcat(line, "\n");
     fputs(line, stderr);

@@ -19,6 +19,9 @@ __attribute__((format(printf, 1, 2))) void qv__complain(const char *format, ...)
 /* The same with "warning: ". */
 __attribute__((format(printf, 1, 2))) void qv__warn(const char *format, ...);
 
+/* Whether a progress line stands on the terminal: messages take its place, and it is drawn again below them. */
+void qv__console_set_line(bool drawn);
+
 /* snprintf, but gives what was written, not what would have been. */
 __attribute__((format(printf, 3, 4))) int qv__text_print(char *out, size_t size, const char *format, ...);
 

@@ -12,7 +12,7 @@
 #include "cli/console.h"
 #include "cli/model_flags.h"
 #include "kernels/tier.h"
-#include "model/network.h"
+#include "lib/session.h"
 #include "store/checkpoint.h"
 #include "store/file.h"
 
@@ -70,8 +70,9 @@ static qv_status gather(const info *o, const qv__checkpoint *c, facts *f, qv_err
     f->image_cache = m->image_cache < 0 ? 256 << 20 : m->image_cache;
     f->prefix_cache = m->prefix_cache < 0 ? 512 << 20 : m->prefix_cache;
     f->threads = m->threads ? (int)m->threads : qv__cpu_count();
-    qv__network_options options = {.max_tokens = f->max_batched_tokens > f->max_model_len ? f->max_batched_tokens
-                                                                                          : f->max_model_len,
+    int64_t longest = f->max_batched_tokens > f->max_model_len ? f->max_batched_tokens : f->max_model_len;
+    qv__network_options options = {.max_tokens = longest,
+                                   .nested_tokens = least(longest, QV__NESTED_TOKENS),
                                    .score_head = f->task == QV_TASK_RERANK};
     f->workspace = (int64_t)qv__network_bytes(f->config, &options);
     qv__tier tier;

@@ -17,9 +17,8 @@ const qv__option qv__model_rows[QV__MODEL_ROWS] = {
         "model", TEXT, AT(model), "MODEL",
         "A checkpoint folder, or org/name from the hub caches. The same as the argument. Default: the built-in model."),
     QV__ROW("load-format", TEXT, AT(load_format), "FORMAT",
-            "auto, safetensors, or dummy[:SEED]: weights made by rule, only config.json and the tokenizer are read. "
-            "Default: "
-            "auto."),
+            "auto, safetensors, or dummy[:SEED]: weights made by rule, only config.json and the tokenizer read. "
+            "Default: auto."),
     QV__ROW("download-dir", TEXT, AT(download_dir), "DIR", "Where org/name is looked for before the hub caches."),
 };
 
@@ -31,9 +30,8 @@ const qv__option qv__compute_rows[QV__COMPUTE_ROWS] = {
             "there is.",
             .choices = "auto|c|avx2|avx512"),
     QV__ROW("max-model-len", LENGTH, AT(max_model_len), "N",
-            "Longest input in tokens (8192, 8k, 25.6k, 32K); auto or -1: the smaller of the model's limit and 32768. "
-            "Default: "
-            "auto.",
+            "Longest input in tokens (8192, 8k, 25.6k, 32K); auto or -1: the model's limit, at most 32768. "
+            "Default: auto.",
             .min = 1, .max = 1 << 30),
     QV__ROW("max-num-batched-tokens", COUNT, AT(max_batched_tokens), "N", "Tokens computed together. Default: 2048.",
             .min = 1, .max = 1 << 30),

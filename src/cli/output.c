@@ -115,6 +115,7 @@ qv_status qv__output_open(qv__output *o, const char *path, qv__format format, in
 
 qv_status qv__output_flush(qv__output *o, qv_error *err) {
     if (o->pending.failed) return qv__fail(err, QV_NO_MEMORY, "out of memory for the answers");
+    if (!o->pending.size) return QV_OK;
     qv_status status = QV_OK;
     if (o->spool && fwrite(o->pending.data, 1, o->pending.size, o->spool) != o->pending.size)
         status = io_error(o, "writing the temporary file for", err);

@@ -51,11 +51,13 @@ void qv__progress_tick(qv__progress *p) {
     if (!p->shown || now - p->start_ns < QUIET_NS || now - p->drawn_ns < EVERY_NS) return;
     draw(p, (double)(now - p->start_ns) / 1e9);
     p->drawn = true;
+    qv__console_set_line(true);
     p->drawn_ns = now;
 }
 
 void qv__progress_clear(qv__progress *p) {
     if (p->drawn) fputs("\r\033[K", stderr);
+    qv__console_set_line(false);
 }
 
 void qv__progress_end(qv__progress *p, const char *noun) {

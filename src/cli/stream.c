@@ -231,6 +231,7 @@ static void stop(qv__stream *s) {
     s->stopping = true;
     pthread_cond_broadcast(&s->room);
     pthread_mutex_unlock(&s->lock);
+    for (int i = 0; i < s->helper_count; i++) pthread_detach(s->helpers[i]);
 }
 
 qv_status qv__stream_run(qv__lines *lines, int helpers, const qv__stream_steps *steps, qv__output *output,

@@ -6,7 +6,7 @@
 #include "lib/session.h"
 #include "store/task.h"
 
-enum { MODEL_LEN = 32768, BATCHED_TOKENS = 2048, NESTED_TOKENS = 1024, QUEUED_ITEMS = 65536, THREADS_MAX = 1024 };
+enum { MODEL_LEN = 32768, BATCHED_TOKENS = 2048, QUEUED_ITEMS = 65536, THREADS_MAX = 1024 };
 enum { TOKENS_MAX = 1 << 22 /* the network's rows are numbered in 32 bits many times over */ };
 
 static const int64_t image_cache = 256 << 20, prefix_cache = 512 << 20;
@@ -82,7 +82,7 @@ static qv_status network_options(const qv_model *m, qv__network_options *o, qv_e
     int64_t longest =
         given->max_model_len > given->max_batched_tokens ? given->max_model_len : given->max_batched_tokens;
     *o = (qv__network_options){.max_tokens = longest,
-                               .nested_tokens = longest < NESTED_TOKENS ? longest : NESTED_TOKENS,
+                               .nested_tokens = longest < QV__NESTED_TOKENS ? longest : QV__NESTED_TOKENS,
                                .score_head = m->task == QV_TASK_RERANK};
     if (!o->score_head) return QV_OK;
     qv_status status = qv__task_score_ids(m->folder, &o->yes_id, &o->no_id, err);

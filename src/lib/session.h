@@ -10,6 +10,9 @@
 #include "store/checkpoint.h"
 #include "text/tokenizer.h"
 
+/* Rows that the network can compute while a longer forward pauses. */
+enum { QV__NESTED_TOKENS = 1024 };
+
 struct qv_model {
     qv_model_options options; /* as given, defaults filled in, strings copied; -1 stays for "off" */
     char *folder;
