@@ -6,13 +6,9 @@ import sys
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "golden"))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "golden")]
 
 import harness  # noqa: E402
-
-TINY = [harness.folder("tiny"), "--load-format", "dummy"]
-RERANKER = [harness.folder("tiny", "reranker"), "--load-format", "dummy"]
-
 
 class Result:
     def __init__(self, done):

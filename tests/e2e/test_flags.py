@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from conftest import TINY
+from models import TINY
 
 
 def ids(qvec, *flags):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import harness
-from conftest import TINY
+from models import TINY
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import harness
-from conftest import RERANKER, TINY
+from models import RERANKER, TINY
 
 
 def lines(done):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import harness
-from conftest import TINY
+from models import TINY
 
 ITEMS = [{"id": f"item {i}", "text": f"number {i}"} for i in range(20)]
 
