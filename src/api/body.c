@@ -156,7 +156,7 @@ qv_status qv__field_choice(const json_t *object, const char *name, const char *c
     const char *text = NULL;
     qv_status status = qv__field_text(object, name, &text, r);
     if (status || !text) return status;
-    char known[200] = "";
+    char known[400] = "";
     for (int i = 0; choices[i]; i++) {
         if (strcmp(text, choices[i]) == 0) return *out = i, QV_OK;
         size_t n = strlen(known);

@@ -20,11 +20,12 @@ typedef struct qv__route qv__route;
 
 typedef qv_status (*qv__step)(qv__job *job, qv__response *response, qv__refusal *r);
 
-enum { QV__ROUTE_KEY = 1, QV__ROUTE_JSON = 2, QV__ROUTE_LIGHT = 4 };
+enum { QV__ROUTE_KEY = 1, QV__ROUTE_JSON = 2, QV__ROUTE_LIGHT = 4, QV__ROUTE_BYTES = 8 };
 
 struct qv__route {
     const char *method, *path;
-    int flags;      /* KEY: needs an API key; JSON: takes a JSON body; LIGHT: answered on the caller's thread */
+    int flags;      /* KEY: needs an API key; JSON: takes a JSON body; LIGHT: answered on the caller's thread;
+                       BYTES: may answer with bytes */
     qv__step start; /* fills the response, or adds items and sets job->finish */
     qv__errors errors;
     const char *summary;       /* of /openapi.json and /docs, like the two schemas' names */
@@ -112,6 +113,9 @@ qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r
 qv_status qv__start_load(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_metrics(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_info(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_home(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_openapi(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_docs(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_tokenize(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_detokenize(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_decode(qv__job *job, qv__response *response, qv__refusal *r);

@@ -5,21 +5,19 @@
 
 enum { INFERENCE = QV__ROUTE_KEY | QV__ROUTE_JSON, OPEN = QV__ROUTE_LIGHT, KEPT = QV__ROUTE_KEY | QV__ROUTE_LIGHT };
 
-#define TEXT "text/plain"
-
 /* Where one path has several forms, fields of the body tell them apart: see forms.h, rerank_request.h and tei.c. The
  * last three columns make /openapi.json and /docs: what the route does, and the schemas of what it takes and gives
  * (web/schemas.json). */
 static const qv__route routes[] = {
     /* OpenAI, vLLM, Jina, Voyage, Infinity */
-    {"POST", "/v1/embeddings", INFERENCE, qv__start_embeddings, QV__ERRORS_VLLM,
+    {"POST", "/v1/embeddings", INFERENCE | QV__ROUTE_BYTES, qv__start_embeddings, QV__ERRORS_VLLM,
      "Embed texts, token ids, conversations or typed inputs (OpenAI, vLLM, Jina, Voyage)", "EmbeddingsRequest",
      "EmbeddingsAnswer"},
-    {"POST", "/embeddings", INFERENCE, qv__start_bare_embeddings, QV__ERRORS_VLLM,
+    {"POST", "/embeddings", INFERENCE | QV__ROUTE_BYTES, qv__start_bare_embeddings, QV__ERRORS_VLLM,
      "The same without /v1 (Infinity, TEI); with content: llama.cpp's form", "BareEmbeddingsRequest",
      "BareEmbeddingsAnswer"},
-    {"POST", "/pooling", INFERENCE, qv__start_pooling, QV__ERRORS_VLLM, "Embed, in vLLM's pooling form",
-     "PoolingRequest", "PoolingAnswer"},
+    {"POST", "/pooling", INFERENCE | QV__ROUTE_BYTES, qv__start_pooling, QV__ERRORS_VLLM,
+     "Embed, in vLLM's pooling form", "PoolingRequest", "PoolingAnswer"},
     {"POST", "/v1/multimodalembeddings", INFERENCE, qv__start_multimodal, QV__ERRORS_DETAIL,
      "Embed lists of texts, pictures and videos (Voyage)", "VoyageMultimodalRequest", "VoyageMultimodalAnswer"},
     {"POST", "/v2/embed", INFERENCE, qv__start_cohere, QV__ERRORS_COHERE, "Embed (Cohere v2)", "CohereEmbedRequest",
@@ -53,7 +51,7 @@ static const qv__route routes[] = {
     /* llama.cpp, SageMaker */
     {"POST", "/embedding", INFERENCE, qv__start_llama, QV__ERRORS_VLLM, "Embed (llama.cpp)", "LlamaRequest",
      "LlamaAnswer"},
-    {"POST", "/invocations", INFERENCE, qv__start_invocations, QV__ERRORS_VLLM,
+    {"POST", "/invocations", INFERENCE | QV__ROUTE_BYTES, qv__start_invocations, QV__ERRORS_VLLM,
      "Any of the forms, told by its fields (SageMaker)", "InvocationsRequest", "AnyAnswer"},
     /* tokens */
     {"POST", "/tokenize", INFERENCE, qv__start_tokenize, QV__ERRORS_VLLM, "Text or conversation to token ids (vLLM)",
@@ -61,13 +59,16 @@ static const qv__route routes[] = {
     {"POST", "/detokenize", INFERENCE, qv__start_detokenize, QV__ERRORS_VLLM, "Token ids to text (vLLM)",
      "DetokenizeRequest", "DetokenizeAnswer"},
     /* about the server */
+    {"GET", "/", OPEN, qv__start_home, QV__ERRORS_VLLM, "What this is", NULL, "Server"},
+    {"GET", "/docs", OPEN, qv__start_docs, QV__ERRORS_VLLM, "This interface, for people", NULL, "text/html"},
+    {"GET", "/openapi.json", OPEN, qv__start_openapi, QV__ERRORS_VLLM, "This interface, for programs", NULL, "OpenApi"},
     {"GET", "/v1/models", KEPT, qv__start_models, QV__ERRORS_VLLM, "The served names", NULL, "Models"},
     {"GET", "/health", OPEN, qv__start_health, QV__ERRORS_VLLM, "Empty when all is well", NULL, NULL},
     {"GET", "/ping", OPEN, qv__start_health, QV__ERRORS_VLLM, "The same (SageMaker)", NULL, NULL},
     {"POST", "/ping", OPEN, qv__start_health, QV__ERRORS_VLLM, "The same (SageMaker)", NULL, NULL},
     {"GET", "/version", OPEN, qv__start_version, QV__ERRORS_VLLM, "The program's version", NULL, "Version"},
     {"GET", "/load", OPEN, qv__start_load, QV__ERRORS_VLLM, "Requests being worked on", NULL, "Load"},
-    {"GET", "/metrics", OPEN, qv__start_metrics, QV__ERRORS_VLLM, "Counters for Prometheus", NULL, TEXT},
+    {"GET", "/metrics", OPEN, qv__start_metrics, QV__ERRORS_VLLM, "Counters for Prometheus", NULL, "text/plain"},
 };
 
 enum { ROUTE_COUNT = sizeof routes / sizeof *routes };

@@ -85,6 +85,58 @@ TEST(base64_in_pieces_is_base64_of_the_whole) {
         }
 }
 
+static uint8_t byte_of(float value, qv__wire wire) {
+    qv__buffer b = {0};
+    CHECK(qv__write_bytes(&b, &value, 1, wire, false) && b.size == 1);
+    uint8_t bits = (uint8_t)b.data[0];
+    qv__buffer_clear(&b);
+    return bits;
+}
+
+TEST(eight_bit_floats_are_torchs) {
+    CHECK_INT(byte_of(1.0f, QV__WIRE_E4M3), 0x38);
+    CHECK_INT(byte_of(-0.1f, QV__WIRE_E4M3), 0x9D);
+    CHECK_INT(byte_of(1.0625f, QV__WIRE_E4M3), 0x38); /* half way: to even */
+    CHECK_INT(byte_of(1.1875f, QV__WIRE_E4M3), 0x3A);
+    CHECK_INT(byte_of(0x1p-9f, QV__WIRE_E4M3), 0x01); /* the smallest */
+    CHECK_INT(byte_of(0x1p-10f, QV__WIRE_E4M3), 0x00);
+    CHECK_INT(byte_of(0x1.8p-9f, QV__WIRE_E4M3), 0x02);
+    CHECK_INT(byte_of(448.0f, QV__WIRE_E4M3), 0x7E);
+    CHECK_INT(byte_of(464.0f, QV__WIRE_E4M3), 0x7E);
+    CHECK_INT(byte_of(465.0f, QV__WIRE_E4M3), 0x7F);
+    CHECK_INT(byte_of(-1e9f, QV__WIRE_E4M3), 0xFF);
+    CHECK_INT(byte_of(1.0f, QV__WIRE_E5M2), 0x3C);
+    CHECK_INT(byte_of(-0.1f, QV__WIRE_E5M2), 0xAE);
+    CHECK_INT(byte_of(0x1p-16f, QV__WIRE_E5M2), 0x01);
+    CHECK_INT(byte_of(57344.0f, QV__WIRE_E5M2), 0x7B);
+    CHECK_INT(byte_of(61439.0f, QV__WIRE_E5M2), 0x7B);
+    CHECK_INT(byte_of(61440.0f, QV__WIRE_E5M2), 0x7C);
+    CHECK_INT(byte_of(NAN, QV__WIRE_E5M2) & 0x7F, 0x7F);
+}
+
+static const char *quantized(const float *values, size_t count, qv__numbers kind, bool base64) {
+    static char out[128];
+    qv__buffer b = {0};
+    CHECK(qv__write_quantized(&b, values, count, kind, base64) && b.size < sizeof out);
+    memcpy(out, b.data, b.size);
+    out[b.size] = 0;
+    qv__buffer_clear(&b);
+    return out;
+}
+
+/* sqrt(16) * 16 = 64 steps for 1 */
+TEST(quantised_vectors_are_scaled_and_packed_as_documented) {
+    const float v[16] = {1,     -1,      0.5f,     -0.0f,    0.0f, -0.25f, 0x1p-7f, 3 * 0x1p-7f,
+                         -2.5f, 1.9844f, -1.9844f, 0x1p-20f, -1,   -1,     -1,      1};
+    CHECK_STR(quantized(v, 16, QV__INT8, false), "[64,-64,32,0,0,-16,0,2,-127,127,-127,0,-64,-64,-64,64]");
+    CHECK_STR(quantized(v, 16, QV__UINT8, false), "[192,64,160,128,128,112,128,130,1,255,1,128,64,64,64,192]");
+    CHECK_STR(quantized(v, 16, QV__UBINARY, false), "[187,81]"); /* 10111011 01010001 */
+    CHECK_STR(quantized(v, 16, QV__BINARY, false), "[59,-47]");
+    CHECK_STR(quantized(v, 16, QV__UBINARY, true), "\"u1E=\"");
+    CHECK_STR(quantized(v, 16, QV__BINARY, true), "\"O9E=\"");
+    CHECK_STR(quantized(v, 0, QV__INT8, false), "[]");
+}
+
 static uint16_t half_of(float value, qv__wire wire, bool big) {
     qv__buffer b = {0};
     CHECK(qv__write_bytes(&b, &value, 1, wire, big));
@@ -318,5 +370,105 @@ TEST(wrong_content_is_refused_by_name) {
         CHECK_MSG(r.http == rows[i].status && strstr(r.message, rows[i].words), "%s: %d %s", rows[i].body, r.http,
                   r.message);
         qv__embed_request_clear(&q);
+    }
+}
+
+/* ---- other dialects ---- */
+
+static qv_status parse_form(qv__embed_read read, const char *body, qv__embed_request *out, qv__refusal *r) {
+    qv__body_setup();
+    *out = (qv__embed_request){0};
+    return qv__embed_request_parse(read, body, strlen(body), &limits, out, r);
+}
+
+TEST(a_dialect_is_told_by_its_own_fields) {
+    static const struct {
+        const char *body;
+        qv__errors errors;
+    } rows[] = {
+        {"{\"input\":\"a\"}", QV__ERRORS_VLLM},
+        {"{\"input\":\"a\",\"encoding_format\":\"base64\",\"dimensions\":64}", QV__ERRORS_VLLM},
+        {"{\"input\":\"a\",\"input_type\":null}", QV__ERRORS_DETAIL},
+        {"{\"input\":\"a\",\"truncation\":true}", QV__ERRORS_DETAIL},
+        {"{\"input\":\"a\",\"late_chunking\":true}", QV__ERRORS_DETAIL},
+        {"{\"input\":\"a\",\"embedding_type\":\"float\"}", QV__ERRORS_DETAIL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        qv__embed_request q;
+        qv__refusal r = {0};
+        CHECK_MSG(!parse(rows[i].body, &q, &r), "%s: %s", rows[i].body, r.message);
+        CHECK_INT(q.errors, rows[i].errors);
+        CHECK_INT(q.inputs->prompt, QV_PROMPT_RAW);
+        qv__embed_request_clear(&q);
+    }
+}
+
+TEST(cohere_fields) {
+    qv__embed_request q;
+    qv__refusal r;
+    CHECK_INT(parse_form(qv__read_cohere,
+                         "{\"texts\":[\"a\",\"b\"],\"input_type\":\"search_query\",\"embedding_types\":[\"int8\","
+                         "\"base64\",\"int8\"],\"output_dimension\":64,\"truncate\":\"START\",\"max_tokens\":7}",
+                         &q, &r),
+              QV_OK);
+    CHECK(q.count == 2 && q.keep_end && !q.refuse_cut && q.echo);
+    CHECK(q.inputs[1].prompt == QV_PROMPT_OFFICIAL && q.inputs[1].max_length == 7 && q.inputs[1].dimensions == 64);
+    CHECK_STR(q.inputs[1].instruction, "Retrieve images or text relevant to the user's query.");
+    CHECK(q.output_count == 2 && q.outputs[0].numbers == QV__INT8 && q.outputs[1].base64);
+    qv__embed_request_clear(&q);
+    CHECK_INT(parse_form(qv__read_cohere, "{\"images\":[\"Zm9v\"],\"truncate\":\"NONE\"}", &q, &r), QV_OK);
+    CHECK(q.inputs->prompt == QV_PROMPT_OFFICIAL && q.inputs->parts->kind == QV_PART_IMAGE && q.refuse_cut && !q.echo);
+    CHECK_INT(q.inputs->max_length, 100);
+    qv__embed_request_clear(&q);
+}
+
+TEST(hosted_and_tei_fields) {
+    qv__embed_request q;
+    qv__refusal r;
+    CHECK_INT(parse_form(qv__read_jina,
+                         "{\"input\":[\"a\",{\"image\":\"Zm9v\"}],\"truncate\":true,\"late_chunking\":true}", &q, &r),
+              QV_OK);
+    CHECK(q.count == 2 && q.inputs[0].prompt == QV_PROMPT_RAW && q.inputs[1].prompt == QV_PROMPT_OFFICIAL);
+    CHECK(q.warning && !q.refuse_cut);
+    qv__embed_request_clear(&q);
+    CHECK_INT(parse_form(qv__read_voyage,
+                         "{\"input\":\"a\",\"output_dtype\":\"binary\",\"encoding_format\":\"base64\"}", &q, &r),
+              QV_OK);
+    CHECK(q.single && q.outputs[0].numbers == QV__BINARY && q.outputs[0].base64);
+    qv__embed_request_clear(&q);
+    CHECK_INT(parse_form(qv__read_tei,
+                         "{\"inputs\":[\"a\",[1,2]],\"normalize\":false,\"truncation_direction\":\"Left\",\"prompt_"
+                         "name\":\"document\"}",
+                         &q, &r),
+              QV_OK);
+    CHECK(q.count == 2 && q.inputs[1].parts->kind == QV_PART_TOKENS && q.inputs[0].no_normalize && q.keep_end);
+    CHECK(q.inputs[0].prompt == QV_PROMPT_OFFICIAL && !q.inputs[0].instruction);
+    qv__embed_request_clear(&q);
+    CHECK_INT(
+        parse_form(qv__read_similarity, "{\"inputs\":{\"source_sentence\":\"a\",\"sentences\":[\"b\",\"c\"]}}", &q, &r),
+        QV_OK);
+    CHECK(q.count == 3 && text_is(q.inputs[2].parts, "c"));
+    qv__embed_request_clear(&q);
+}
+
+TEST(errors_by_dialect) {
+    static const struct {
+        qv__errors errors;
+        int status;
+        const char *body;
+    } rows[] = {
+        {QV__ERRORS_COHERE, 400, "{\"message\":\"it is \\\"no\\\"\"}"},
+        {QV__ERRORS_DETAIL, 400, "{\"detail\":\"it is \\\"no\\\"\"}"},
+        {QV__ERRORS_TEI, 422, "{\"error\":\"it is \\\"no\\\"\",\"error_type\":\"Validation\"}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        qv__refusal r;
+        qv__response response = {0};
+        qv__refuse_field(&r, "x", "it is \"%s\"", "no");
+        qv__refusal_respond(&r, rows[i].errors, &response);
+        CHECK_INT(response.status, rows[i].status);
+        CHECK(qv__buffer_append(&response.body, "", 1));
+        CHECK_STR(response.body.data, rows[i].body);
+        qv__buffer_clear(&response.body);
     }
 }

@@ -1,0 +1,153 @@
+"""Clients and frameworks from PyPI, unmodified, against `qvec serve`: the same vectors as `qvec embed`, to the byte. A
+package that is not installed is skipped: tests/requirements.txt holds those that install without a second ML stack."""
+import base64
+import os
+
+import numpy as np
+import pytest
+
+import harness
+
+TEXTS = ["a red door", "é 漢字 🙂", "twelve small words in a row, of which this is the last one"]
+QUERY = "Retrieve images or text relevant to the user's query."
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
+
+@pytest.fixture(scope="module")
+def command():
+    """command(texts, **fields) -> what `qvec embed` says, as float32."""
+    def embed(texts, **fields):
+        return [np.asarray(a["embedding"], np.float32)
+                for a in harness.run_lines("embed", harness.folder("tiny"), [{"text": t, **fields} for t in texts])]
+    return embed
+
+
+@pytest.fixture(scope="module")
+def raw(command):
+    return command(TEXTS, prompt="raw")
+
+
+@pytest.fixture(scope="module")
+def official(command):
+    return command(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def query(command):
+    return command(TEXTS, instruction=QUERY)
+
+
+def equal(found, wanted):
+    found = [np.asarray(v, np.float32) for v in found]
+    assert len(found) == len(wanted) and all(f.tobytes() == w.tobytes() for f, w in zip(found, wanted))
+
+
+# ---- vendors' own clients ----
+
+def test_openai(server, raw):
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(base_url=server.base + "/v1", api_key="none", max_retries=0)
+    equal([d.embedding for d in client.embeddings.create(model="tiny", input=TEXTS).data], raw)
+
+
+def test_cohere(server, official, query):
+    cohere = pytest.importorskip("cohere")
+    client = cohere.ClientV2(api_key="none", base_url=server.base)
+    answer = client.embed(model="tiny", texts=TEXTS, input_type="search_document", embedding_types=["float", "ubinary", "int8"])
+    equal(answer.embeddings.float_, official)
+    assert [list(np.packbits(v >= 0)) for v in official] == [list(v) for v in answer.embeddings.ubinary]
+    assert answer.texts == TEXTS and answer.meta.billed_units.input_tokens > 0
+    equal(client.embed(model="tiny", texts=TEXTS, input_type="search_query", embedding_types=["float"]).embeddings.float_, query)
+    first = cohere.Client(api_key="none", base_url=server.base).embed(texts=TEXTS, model="tiny", input_type="search_document")
+    equal(first.embeddings, official)
+    ranked = client.rerank(model="tiny", query=TEXTS[0], documents=TEXTS, top_n=2)
+    assert len(ranked.results) == 2 and ranked.results[0].index == 0
+    with pytest.raises(cohere.BadRequestError, match="at most|from 64 to"):
+        client.embed(model="tiny", texts=["a"], input_type="search_query", output_dimension=100000)
+
+
+def test_cohere_pictures(server, command):
+    cohere = pytest.importorskip("cohere")
+    with open(os.path.join(harness.ASSETS, "frame0.png"), "rb") as f:
+        url = "data:image/png;base64," + base64.b64encode(f.read()).decode()
+    answer = cohere.ClientV2(api_key="none", base_url=server.base).embed(
+        model="tiny", images=[url], input_type="image", embedding_types=["float"])
+    wanted = harness.run_lines("embed", harness.folder("tiny"), [{"image": "frame0.png"}])[0]["embedding"]
+    equal(answer.embeddings.float_, [np.asarray(wanted, np.float32)])
+
+
+def test_voyage(server, raw, official, query):
+    voyageai = pytest.importorskip("voyageai")
+    client = voyageai.Client(api_key="none", base_url=server.base + "/v1", max_retries=0)
+    equal(client.embed(TEXTS, model="tiny").embeddings, raw)
+    equal(client.embed(TEXTS, model="tiny", input_type="document").embeddings, official)
+    equal(client.embed(TEXTS, model="tiny", input_type="query").embeddings, query)
+    bits = client.embed(TEXTS, model="tiny", input_type="document", output_dtype="ubinary").embeddings
+    assert [list(v) for v in bits] == [list(np.packbits(v >= 0)) for v in official]
+    ranked = client.rerank(TEXTS[0], TEXTS, model="tiny", top_k=2)
+    assert [r.index for r in ranked.results][0] == 0 and len(ranked.results) == 2 and ranked.total_tokens > 0
+    with pytest.raises(voyageai.error.InvalidRequestError, match="dance"):
+        client.embed(TEXTS, model="tiny", input_type="dance")
+
+
+def test_voyage_multimodal(server):
+    voyageai = pytest.importorskip("voyageai")
+    image = pytest.importorskip("PIL.Image").open(os.path.join(harness.ASSETS, "frame0.png")).convert("RGB")
+    client = voyageai.Client(api_key="none", base_url=server.base + "/v1", max_retries=0)
+    answer = client.multimodal_embed([["a red door", image], ["only text"]], model="tiny", input_type="document")
+    assert len(answer.embeddings) == 2 and answer.image_pixels > 0 and answer.text_tokens > 0
+    assert answer.total_tokens == answer.text_tokens + answer.image_pixels // 1024
+
+
+def test_huggingface_hub(server, raw):
+    hub = pytest.importorskip("huggingface_hub")
+    client = hub.InferenceClient(model=server.base + "/embed")
+    for text, wanted in zip(TEXTS, raw):
+        equal(client.feature_extraction(text), [wanted])
+    scores = hub.InferenceClient(model=server.base + "/similarity").sentence_similarity(TEXTS[0], other_sentences=TEXTS)
+    assert abs(scores[0] - 1) < 1e-6 and abs(scores[1] - float(raw[0].astype(np.float64) @ raw[1])) < 1e-6
+
+
+# ---- frameworks ----
+
+def test_langchain_openai(server, raw):
+    """Token ids of another vocabulary would mean nothing here: check_embedding_ctx_length must be off."""
+    langchain = pytest.importorskip("langchain_openai")
+    model = langchain.OpenAIEmbeddings(base_url=server.base + "/v1", api_key="none", model="tiny", check_embedding_ctx_length=False)
+    equal(model.embed_documents(TEXTS), raw)
+    equal([model.embed_query(TEXTS[0])], raw[:1])
+
+
+def test_langchain_cohere(server, official, query):
+    langchain = pytest.importorskip("langchain_cohere")
+    model = langchain.CohereEmbeddings(cohere_api_key="none", base_url=server.base, model="tiny")
+    equal(model.embed_documents(TEXTS), official)
+    equal([model.embed_query(t) for t in TEXTS], query)
+    ranked = langchain.CohereRerank(cohere_api_key="none", base_url=server.base, model="tiny", top_n=2).rerank(TEXTS, TEXTS[1])
+    assert ranked[0]["index"] == 1 and len(ranked) == 2
+
+
+def test_llama_index(server, raw):
+    like = pytest.importorskip("llama_index.embeddings.openai_like")
+    model = like.OpenAILikeEmbedding(model_name="tiny", api_base=server.base + "/v1", api_key="none", max_retries=0)
+    equal(model.get_text_embedding_batch(TEXTS), raw)
+    tei = pytest.importorskip("llama_index.embeddings.text_embeddings_inference")
+    equal(tei.TextEmbeddingsInference(model_name="tiny", base_url=server.base, text_instruction="", query_instruction="").get_text_embedding_batch(TEXTS), raw)
+
+
+def test_llama_index_rerank(server):
+    tei = pytest.importorskip("llama_index.postprocessor.tei_rerank")
+    schema = pytest.importorskip("llama_index.core.schema")
+    nodes = [schema.NodeWithScore(node=schema.TextNode(text=t), score=0) for t in TEXTS]
+    found = tei.TextEmbeddingInference(base_url=server.base, top_n=2).postprocess_nodes(nodes, query_str=TEXTS[1])
+    assert len(found) == 2 and found[0].node.text == TEXTS[1] and found[0].score >= found[1].score
+
+
+def test_haystack(server, raw):
+    embedders = pytest.importorskip("haystack.components.embedders")
+    from haystack import Document
+    from haystack.utils import Secret
+    options = {"api_base_url": server.base + "/v1", "api_key": Secret.from_token("none"), "model": "tiny", "max_retries": 0}
+    equal([embedders.OpenAITextEmbedder(**options).run(TEXTS[0])["embedding"]], raw[:1])
+    documents = embedders.OpenAIDocumentEmbedder(**options, progress_bar=False).run([Document(content=t) for t in TEXTS])["documents"]
+    equal([d.embedding for d in documents], raw)
