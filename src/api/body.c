@@ -74,7 +74,7 @@ qv_status qv__body_parse(const char *body, size_t size, qv__body *out, qv__refus
     out->root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     size_t unused = room;
     room = SIZE_MAX;
-    if (!out->root) {
+    if (!out->root || exhausted || out_of_memory) { /* jansson may drop a character it has no memory for, and go on */
         qv__body_clear(out);
         return refuse_parse(&error, budget, r);
     }

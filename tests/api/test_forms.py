@@ -1,10 +1,13 @@
 """Every wire form of the embedding routes against one server: its fields, its answer, its errors, and the same vectors as
 everywhere else."""
 import base64
-import json
+import os
 
 import numpy as np
 import pytest
+
+import harness
+from wire import post
 
 DOCUMENT = "Represent the user's input."
 QUERY = "Retrieve images or text relevant to the user's query."
@@ -131,8 +134,7 @@ def test_jina(either):
 
 def test_jina_late_chunking_is_ignored_aloud(null):
     with null.wire() as wire:
-        body = json.dumps({"input": ["a", "b"], "late_chunking": True}).encode()
-        wire.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        wire.send(post({"input": ["a", "b"], "late_chunking": True}))
         assert "late_chunking is ignored" in wire.answer().headers["x-qvec-warning"]
 
 
@@ -229,6 +231,27 @@ def test_tokenize_chat(server):
         assert ids == good(server, "/tokenize", {"prompt": want, "add_special_tokens": False})["tokens"]
 
 
+def test_tokenize_chat_with_a_picture(server):
+    """As many pad tokens as the model sees."""
+    with open(os.path.join(harness.ASSETS, "frame0.png"), "rb") as f:
+        url = "data:image/png;base64," + base64.b64encode(f.read()).decode()
+    messages = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}, "what is it?"]}]
+    answer = good(server, "/tokenize", {"messages": messages, "return_token_strs": True})
+    body = {"messages": messages, "prompt": "raw", "add_generation_prompt": True}
+    assert answer["count"] == good(server, "/v1/embeddings", body)["usage"]["prompt_tokens"]
+    assert answer["token_strs"].count("<|image_pad|>") >= 4 and len(answer["token_strs"]) == answer["count"]
+
+
+def test_facts_are_in_headers_where_the_body_has_no_place(null):
+    with null.wire() as wire:
+        wire.send(post({"inputs": ["x" * 150, "a"], "prompt_name": "query"}, path="/embed"))
+        headers = wire.answer().headers
+        assert headers["x-qvec-prompt"] == "official" and headers["x-qvec-truncated"] == "1"
+        wire.send(post({"input": "a", "encoding_format": "bytes_only"}))
+        headers = wire.answer().headers
+        assert headers["x-qvec-prompt"] == "raw" and "x-qvec-truncated" not in headers and "metadata" not in headers
+
+
 def test_voyage_rerank(either):
     answer = good(either, "/v1/rerank", {"query": "a", "documents": ["bb", "a", "cc"], "top_k": 2, "return_documents": True})
     assert answer["data"][0]["document"] == "a" and len(answer["data"]) == 2 and answer["usage"]["total_tokens"] > 0
@@ -254,6 +277,9 @@ def test_voyage_rerank(either):
     ("/v1/multimodalembeddings", {"inputs": ["a"]}, 400, "detail"),
     ("/v1/multimodalembeddings", {"inputs": []}, 400, "detail"),
     ("/v1/rerank", {"query": "a", "documents": [], "top_k": None}, 400, "detail"),
+    ("/v2/embed", {"texts": ["a"] * 2049}, 400, "message"),
+    ("/embed", {"inputs": ["a"] * 2049}, 422, "error"),
+    ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 2048}}, 422, "error"),
     ("/embed", {}, 422, "error"),
     ("/embed", {"inputs": []}, 422, "error"),
     ("/embed", {"inputs": "a", "prompt_name": "dance"}, 422, "error"),

@@ -472,3 +472,31 @@ TEST(errors_by_dialect) {
         qv__buffer_clear(&response.body);
     }
 }
+
+TEST(every_failed_allocation_of_a_dialect_is_a_clean_refusal) {
+    static const struct {
+        qv__embed_read read;
+        const char *body;
+    } rows[] = {
+        {qv__read_cohere, "{\"inputs\":[{\"content\":[\"a\",{\"image\":\"Zm9v\"}]}],\"embedding_types\":[\"int8\"]}"},
+        {qv__read_embeddings, "{\"input\":[{\"image\":\"Zm9v\"},\"b\"],\"task\":\"retrieval.query\"}"},
+        {qv__read_tei, "{\"inputs\":[[1,2],\"a\"],\"prompt_name\":\"query\"}"},
+        {qv__read_similarity, "{\"inputs\":{\"source_sentence\":\"a\",\"sentences\":[\"b\"]}}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool done = false;
+        for (uint64_t n = 1; !done; n++) {
+            qv__embed_request q;
+            qv__refusal r;
+            CHECK(n < 1000);
+            qv__alloc_fail_at(n, false);
+            qv_status status = parse_form(rows[i].read, rows[i].body, &q, &r);
+            qv__alloc_fail_at(0, false);
+            done = !status;
+            if (status)
+                CHECK_MSG(r.http == 503, "row %zu, allocation %llu: %d %s", i, (unsigned long long)n, r.http,
+                          r.message);
+            qv__embed_request_clear(&q);
+        }
+    }
+}
