@@ -6,7 +6,7 @@
 typedef struct {
     qv__embed_request request; /* first: job->parsed is both */
     const qv__embed_form *form;
-    char prompt[16], cut[24]; /* header values */
+    char cut[24]; /* a header's value */
 } work;
 
 static void drop(void *parsed) {
@@ -102,9 +102,16 @@ static bool is_cut(const qv__prepared *f) {
     return f->untruncated > f->tokens;
 }
 
+/* "official", "raw", or "mixed" (texts and objects side by side). */
+static const char *prompt_name(const qv__job *job) {
+    for (size_t i = 1; i < job->count; i++)
+        if (job->facts[i].prompt != job->facts[0].prompt) return "mixed";
+    return job->facts[0].prompt == QV_PROMPT_OFFICIAL ? "official" : "raw";
+}
+
 void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
-    bool official = job->facts[0].prompt == QV_PROMPT_OFFICIAL, first = true;
-    qv__buffer_printf(b, ",\"qvec\":{\"prompt\":\"%s\",\"truncated\":[", official ? "official" : "raw");
+    bool first = true;
+    qv__buffer_printf(b, ",\"qvec\":{\"prompt\":\"%s\",\"truncated\":[", prompt_name(job));
     for (size_t i = 0; i < job->count; i++) {
         const qv__prepared *f = &job->facts[i];
         if (!is_cut(f)) continue;
@@ -119,10 +126,9 @@ void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
 static void add_headers(const qv__job *job, work *w, qv__response *response) {
     size_t cut = 0;
     for (size_t i = 0; i < job->count; i++) cut += is_cut(&job->facts[i]);
-    snprintf(w->prompt, sizeof w->prompt, "%s", job->facts[0].prompt == QV_PROMPT_OFFICIAL ? "official" : "raw");
     snprintf(w->cut, sizeof w->cut, "%zu", cut);
     response->header_name[1] = "x-qvec-prompt";
-    response->header_value[1] = w->prompt;
+    response->header_value[1] = prompt_name(job);
     if (cut) {
         response->header_name[2] = "x-qvec-truncated";
         response->header_value[2] = w->cut;

@@ -20,6 +20,10 @@ static void drop(void *parsed) {
 
 /* ---- before: cuts and items ---- */
 
+static bool is_reranker(const qv__job *job) {
+    return job->api->model.task == QV_TASK_RERANK;
+}
+
 /* max_tokens_per_doc: the text becomes the bytes of its first tokens, on a character boundary. */
 static qv_status cut_text(qv__job *job, qv_part *part, int64_t max, const char *name, qv__refusal *r) {
     const qv__tokenizer *t = job->api->options.model->tokenizer;
@@ -130,15 +134,23 @@ static qv_status check_any(const qv__job *job) {
     return last;
 }
 
+static qv_status refuse_cut(const qv__prepared *f, const char *name, qv__refusal *r) {
+    return qv__refuse(r, QV_TOO_LONG, "input_tokens",
+                      "%s has %lld tokens; at most %lld are taken, and the request asks not to cut it there.", name,
+                      (long long)f->untruncated, (long long)f->tokens);
+}
+
 static qv_status check_uncut(const qv__job *job, qv__refusal *r) {
-    for (size_t i = 0; i < job->count; i++) {
-        const qv__prepared *f = &job->facts[i];
-        if (f->untruncated > f->tokens)
-            return qv__refuse(r, QV_TOO_LONG, "input_tokens",
-                              "item %zu has %lld tokens; at most %lld are taken, and the request asks not to cut it%s.",
-                              i, (long long)f->untruncated, (long long)f->tokens,
-                              ((const qv__rerank_request *)job->parsed)->dialect == QV__RERANK_TEI ? " at its end"
-                                                                                                   : "");
+    const qv__rerank_request *q = job->parsed;
+    if (!is_reranker(job) && job->facts[0].untruncated > job->facts[0].tokens)
+        return refuse_cut(&job->facts[0], "query", r);
+    for (size_t i = 0; i < q->document_count; i++) {
+        if (q->states[i].error) continue;
+        const qv__prepared *f = &job->facts[q->states[i].item];
+        if (f->untruncated <= f->tokens) continue;
+        char name[48];
+        snprintf(name, sizeof name, "%s[%zu]", q->dialect == QV__RERANK_TEI ? "texts" : "documents", i);
+        return refuse_cut(f, name, r);
     }
     return QV_OK;
 }
@@ -178,10 +190,6 @@ static qv_status cosine_scores(qv__job *job, float *scores, qv__refusal *r) {
     }
     qv__free(query);
     return status;
-}
-
-static bool is_reranker(const qv__job *job) {
-    return job->api->model.task == QV_TASK_RERANK;
 }
 
 /* vLLM counts a pair of an embedding model as query + one token between + document. */

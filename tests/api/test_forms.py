@@ -257,6 +257,24 @@ def test_voyage_rerank(either):
     assert answer["data"][0]["document"] == "a" and len(answer["data"]) == 2 and answer["usage"]["total_tokens"] > 0
 
 
+def test_mixed_prompts_are_told(null):
+    assert good(null, "/v1/embeddings", {"input": ["a", {"text": "a"}], "normalized": True})["qvec"]["prompt"] == "mixed"
+
+
+@pytest.mark.parametrize("body, place", [
+    ({"documents": ["a", "x" * 60], "truncation": False}, "detail"),
+    ({"texts": ["a", "x" * 60], "truncate": False}, "error"),
+    ({"texts": ["a", "x" * 60], "truncation_direction": "Left"}, "error"),
+])
+@pytest.mark.parametrize("rerank", [0, 1])
+def test_rerank_without_cutting(start_null, rerank, body, place):
+    null = start_null(rerank=rerank)
+    status, answer = null.post("/rerank", {"query": "q", "truncate_prompt_tokens": 50, **body})
+    assert status == (422 if place == "error" else 400) and "[1] has 6" in answer[place]
+    body = {k: [t[:9] for t in v] if isinstance(v, list) else v for k, v in body.items()}
+    assert null.post("/rerank", {"query": "q", "truncate_prompt_tokens": 50, **body})[0] == 200
+
+
 # ---- errors, each in its dialect's shape ----
 
 @pytest.mark.parametrize("path, body, status, place", [
