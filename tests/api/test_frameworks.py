@@ -44,10 +44,13 @@ def equal(found, wanted):
 
 # ---- vendors' own clients ----
 
-def test_openai(server, raw):
+def test_openai(server, raw, query):
+    """With another dialect's fields beside its own, too."""
     openai = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=server.base + "/v1", api_key="none", max_retries=0)
     equal([d.embedding for d in client.embeddings.create(model="tiny", input=TEXTS).data], raw)
+    for extra in ({"input_type": "query"}, {"task": "retrieval.query"}, {"instruction": QUERY}):
+        equal([d.embedding for d in client.embeddings.create(model="tiny", input=TEXTS, extra_body=extra).data], query)
 
 
 def test_cohere(server, official, query):
@@ -119,6 +122,7 @@ def test_langchain_openai(server, raw):
 
 
 def test_langchain_cohere(server, official, query):
+    """Not among the packages of requirements.txt: it wants cohere 5, which would keep cohere's newer client out."""
     langchain = pytest.importorskip("langchain_cohere")
     model = langchain.CohereEmbeddings(cohere_api_key="none", base_url=server.base, model="tiny")
     equal(model.embed_documents(TEXTS), official)
