@@ -28,6 +28,7 @@ ASAN, TSAN = os.path.join(ROOT, "build-asan"), os.path.join(ROOT, "build-tsan")
 # Programs and pytest files that run threads: all that the thread sanitizer needs to see.
 TSAN_PROGRAMS = ("base", "threads", "engine", "engine_threads", "session", "api", "cpu_backend", "network", "prefix_store", "feature_cache")
 TSAN_PYTEST = ("tests/api/test_load.py", "tests/api/test_wire.py", "tests/api/test_rerank.py")
+SHOWN = 20  # failures of a suite that are shown with their details
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
@@ -230,7 +231,8 @@ def suite_asan(suite):
     build_asan(suite)
     environment = sanitizer_environment(suite)
     meson_test(suite, ASAN, **environment)
-    pytest(suite, ASAN, "tests/api", "tests/media", marks="not resident", **environment)  # shadow memory is not the program's
+    for folder in ("tests/api", "tests/media"):  # `resident` tests measure memory, and shadow memory is not the program's
+        pytest(suite, ASAN, folder, marks="not resident", **environment)
     collect_reports(suite)
 
 
@@ -331,9 +333,11 @@ def run_suite(name, options):
     except Failure as e:
         suite.add(str(e).split("\n", maxsplit=1)[0], FAILED, str(e))
     suite.seconds = time.monotonic() - start
-    for test, outcome, detail in suite.results:
-        if outcome == FAILED:
-            print(f"FAILED {name}: {test}\n    " + "\n    ".join(detail.strip().splitlines()))
+    failures = [(test, detail) for test, outcome, detail in suite.results if outcome == FAILED]
+    for test, detail in failures[:SHOWN]:
+        print(f"FAILED {name}: {test}\n    " + "\n    ".join(detail.strip().splitlines()))
+    if len(failures) > SHOWN:
+        print(f"… and {len(failures) - SHOWN} more; the summary names them")
     print(line_of(suite), flush=True)
     return suite
 

@@ -18,9 +18,9 @@ show tokenize --text "'Hello world.'"
 texts=("A dog runs along the beach." "A puppy plays in the sand by the sea." "The central bank raised interest rates.")
 arguments=()
 for text in "${texts[@]}"; do arguments+=(--text "$text"); done
-show embed "${arguments[@]/#[!-]*/…}"
+show embed "$(printf -- '--text "%s" ' "${texts[@]}")"
 answers=$("$qvec" embed "${arguments[@]}")
-cut -c1-118 <<<"$answers"
+cut -c1-110 <<<"$answers" | sed 's/$/ …/'
 
 echo
 echo "cosines:"

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/write.h"
 #include "base/error.h"
 #include "base/utf8.h"
 #include "cli/console.h"
@@ -102,7 +103,7 @@ static const char *const member_names[] = {"text", "image", "video"}; /* by tag 
 
 static void write_single(const qv__word *word, qv__buffer *out) {
     qv__buffer_printf(out, "{\"%s\":", member_names[word->tag]);
-    qv__write_json_string(word->text, strlen(word->text), out);
+    qv__write_string(out, word->text, strlen(word->text));
     qv__buffer_puts(out, "}");
 }
 
@@ -134,7 +135,7 @@ qv_status qv__write_together(const qv__words *words, qv__buffer *out, qv_error *
             else
                 qv__buffer_printf(out, "%s\"%s\":%s", first ? "" : ",", member_names[tag], list ? "[" : "");
             first = false;
-            qv__write_json_string(words->items[i].text, strlen(words->items[i].text), out);
+            qv__write_string(out, words->items[i].text, strlen(words->items[i].text));
             count++;
         }
         if (count && list) qv__buffer_puts(out, "]");

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "api/write.h"
 #include "base/error.h"
 #include "cli/console.h"
 
@@ -126,23 +127,6 @@ void qv__record_clear(qv__record *record) {
 
 /* ---- answers ---- */
 
-void qv__write_json_string(const char *text, size_t size, qv__buffer *out) {
-    qv__buffer_puts(out, "\"");
-    size_t start = 0;
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\') continue;
-        qv__buffer_append(out, text + start, i - start);
-        if (c < 0x20)
-            qv__buffer_printf(out, "\\u%04x", c);
-        else
-            qv__buffer_printf(out, "\\%c", c);
-        start = i + 1;
-    }
-    qv__buffer_append(out, text + start, size - start);
-    qv__buffer_puts(out, "\"");
-}
-
 bool qv__record_is_in(const qv__record *record, const qv__id_set *set) {
     char number[32];
     if (record->id.size) return qv__id_set_has(set, record->id.text, record->id.size);
@@ -167,7 +151,7 @@ void qv__record_write_head(const qv__record *record, qv__buffer *out) {
 
 void qv__write_error(const qv_error *error, qv__buffer *out) {
     qv__buffer_printf(out, "{\"code\":\"%s\", \"message\":", qv_status_name(error->code));
-    qv__write_json_string(error->message, strlen(error->message), out);
+    qv__write_string(out, error->message, strlen(error->message)); /* jansson quotes lines, cut anywhere */
     qv__buffer_puts(out, "}");
 }
 

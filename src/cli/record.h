@@ -46,7 +46,6 @@ void qv__record_write_head(const qv__record *record, qv__buffer *out);
 void qv__record_write_error(const qv__record *record, const qv_error *error, qv__buffer *out);
 /* {"code":"…","message":"…"} */
 void qv__write_error(const qv_error *error, qv__buffer *out);
-void qv__write_json_string(const char *text, size_t size, qv__buffer *out);
 
 /* Whether the record's id (or number, when it has none) is in the set. */
 bool qv__record_is_in(const qv__record *record, const qv__id_set *set);

@@ -83,5 +83,6 @@ def test_pictures_twice_in_one_run(pictures_together):
 
 @pytest.mark.parametrize("flags", [("--threads", "1"), ("--cpu-tier", "c")], ids=" ".join)
 def test_pictures_on_any_machine(pictures_together, flags):
-    found = vectors(PICTURES, *flags)
-    assert found == {key: pictures_together[key] for key in found}
+    items = [item for item in PICTURES if "c" not in flags or LENGTHS[item["id"]] < 150]
+    found = vectors(items, *flags)
+    assert len(found) > 1 and found == {key: pictures_together[key] for key in found}
