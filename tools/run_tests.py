@@ -230,7 +230,7 @@ def suite_e2e(suite):
 def suite_asan(suite):
     build_asan(suite)
     environment = sanitizer_environment(suite)
-    meson_test(suite, ASAN, **environment)
+    meson_test(suite, ASAN, "--suite", "fast", **environment)
     for folder in ("tests/api", "tests/media"):  # `resident` tests measure memory, and shadow memory is not the program's
         pytest(suite, ASAN, folder, marks="not resident", **environment)
     collect_reports(suite)
