@@ -45,9 +45,11 @@ int main(int argc, char **argv) {
     if (qv_model_open(argv[1], &options, &model, &err)) return fprintf(stderr, "%s\n", err.message), 3;
     int failed = qv_model_embed(model, inputs, count, results, &err) != QV_OK;
     for (size_t i = 1; i < count && results[0].status == QV_OK; i++)
-        if (results[i].status) printf("%s: %s\n", names[i], results[i].error.message);
-        else printf("%6.3f  %s (%lld tokens)\n", similarity(&results[0], &results[i]), names[i],
-                    (long long)results[i].tokens);
+        if (results[i].status)
+            printf("%s: %s\n", names[i], results[i].error.message);
+        else
+            printf("%6.3f  %s (%lld tokens)\n", similarity(&results[0], &results[i]), names[i],
+                   (long long)results[i].tokens);
     if (failed) fprintf(stderr, "%s\n", err.message);
     qv_embedding_clear(results, count);
     qv_model_close(&model);

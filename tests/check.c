@@ -68,7 +68,9 @@ uint64_t check_random(uint64_t *state) {
     return x * 0x2545F4914F6CDD1Du;
 }
 
-double check_uniform(uint64_t *state) { return (double)(check_random(state) >> 11) * 0x1p-52 - 1.0; }
+double check_uniform(uint64_t *state) {
+    return (double)(check_random(state) >> 11) * 0x1p-52 - 1.0;
+}
 
 void *check_guarded(size_t size, bool at_start) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (size + page - 1) / page * page + (size == 0 ? page : 0);
@@ -85,8 +87,12 @@ static const char *join(const char *variable, const char *fallback, const char *
     snprintf(path[turn], sizeof path[turn], "%s/%s", root ? root : fallback, relative);
     return path[turn];
 }
-const char *check_source_path(const char *relative) { return join("QVEC_TEST_SOURCE", "tests", relative); }
-const char *check_build_path(const char *relative) { return join("QVEC_TEST_BUILD", "build/tests", relative); }
+const char *check_source_path(const char *relative) {
+    return join("QVEC_TEST_SOURCE", "tests", relative);
+}
+const char *check_build_path(const char *relative) {
+    return join("QVEC_TEST_BUILD", "build/tests", relative);
+}
 
 enum { MAX_FOLDERS = 256 };
 static char folders[MAX_FOLDERS][32];
@@ -139,9 +145,12 @@ int main(int argc, char **argv) {
         number++;
         for (char *c = reason; outcome != PASSED && *c; c++)
             if (*c == '\n' || *c == '#') *c = ' ';
-        if (outcome == PASSED) printf("ok %d - %s\n", number, tests[i].name);
-        else if (outcome == SKIPPED) printf("ok %d - %s # SKIP %s\n", number, tests[i].name, reason);
-        else printf("not ok %d - %s\n# %s\n", number, tests[i].name, reason), failures++;
+        if (outcome == PASSED)
+            printf("ok %d - %s\n", number, tests[i].name);
+        else if (outcome == SKIPPED)
+            printf("ok %d - %s # SKIP %s\n", number, tests[i].name, reason);
+        else
+            printf("not ok %d - %s\n# %s\n", number, tests[i].name, reason), failures++;
     }
     printf("1..%d\n", number);
     return failures ? 1 : 0;

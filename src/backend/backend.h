@@ -19,8 +19,8 @@ typedef struct qv__backend qv__backend;
 typedef struct {
     qv__dtype dtype;
     int64_t rows, cols;
-    const void *data;    /* device pointer, row-major, not owned on the CPU (the mapping) */
-    void *packed;        /* backend's own form, made once at load where packing pays; NULL: none */
+    const void *data; /* device pointer, row-major, not owned on the CPU (the mapping) */
+    void *packed;     /* backend's own form, made once at load where packing pays; NULL: none */
 } qv__weight;
 
 /* out[r][n] = residual[r][n] + f(sum_k x[r][k] w[n][k] + bias[n]);
@@ -33,19 +33,19 @@ typedef struct {
     int64_t x_stride;
     int64_t rows;
     const qv__weight *w;
-    const qv__weight *w_up;   /* SILU_MUL only */
-    const float *bias;        /* [N] or NULL */
+    const qv__weight *w_up; /* SILU_MUL only */
+    const float *bias;      /* [N] or NULL */
     qv__epilogue epilogue;
-    const float *residual;    /* NULL: none; may be out itself */
+    const float *residual; /* NULL: none; may be out itself */
     int64_t residual_stride;
 } qv__linear;
 
 /* Keys and values of one segment, at absolute positions 0 .. prefix_count + count - 1: first the prefix's
  * (shared, from the prefix store), then its own rows. k and v rows are [kv_heads * head_dim]. */
 typedef struct {
-    int64_t q_first, q_count;    /* rows of q and out */
-    int64_t q_position;          /* absolute position of row q_first; causal: it sees positions <= its own */
-    const float *k, *v;          /* first own row */
+    int64_t q_first, q_count; /* rows of q and out */
+    int64_t q_position;       /* absolute position of row q_first; causal: it sees positions <= its own */
+    const float *k, *v;       /* first own row */
     int64_t kv_stride, count;
     const float *prefix_k, *prefix_v;
     int64_t prefix_stride, prefix_count;
@@ -59,20 +59,20 @@ typedef struct {
     const float *q;
     int64_t q_stride;
     int heads, kv_heads, head_dim;
-    float scale;                 /* > 0 */
-    bool causal;                 /* false: every row of a segment sees all of its keys */
+    float scale; /* > 0 */
+    bool causal; /* false: every row of a segment sees all of its keys */
     const qv__segment *segments;
     int64_t segment_count;
 } qv__attention;
 
 /* One picture or temporal patch, for patch_rows and pos_embed_interp. */
 typedef struct {
-    const uint8_t *frame[2];     /* [height][width][3], host memory */
+    const uint8_t *frame[2]; /* [height][width][3], host memory */
     int height, width;
 } qv__frame_pair;
 
 typedef struct {
-    const char *name;            /* "cpu", "cuda" */
+    const char *name; /* "cpu", "cuda" */
     void (*close)(qv__backend *);
     qv_status (*check)(qv__backend *, qv_error *err); /* waits for what was issued; first failure since open */
 
@@ -123,7 +123,7 @@ typedef struct {
 } qv__backend_ops;
 
 struct qv__backend {
-    const qv__backend_ops *ops;  /* a backend's own struct starts with this */
+    const qv__backend_ops *ops; /* a backend's own struct starts with this */
 };
 
 /* The CPU backend. threads 0: all CPUs this process may use. tier: highest kernel tier, NULL: the best. */

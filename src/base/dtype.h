@@ -5,5 +5,8 @@
 #include <stddef.h>
 
 typedef enum { QV__F32, QV__F16, QV__BF16 } qv__dtype;
-static inline size_t qv__dtype_size(qv__dtype d) { return d == QV__F32 ? 4 : 2; } /* bytes */
+/* Bytes of a value. */
+static inline size_t qv__dtype_size(qv__dtype d) {
+    return d == QV__F32 ? 4 : 2;
+}
 #endif

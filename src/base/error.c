@@ -20,9 +20,15 @@ static size_t row_of(qv_status code) {
     return 1; /* QV_INTERNAL */
 }
 
-const char *qv_status_name(qv_status code) { return statuses[row_of(code)].name; }
-const char *qv_status_text(qv_status code) { return statuses[row_of(code)].text; }
-int qv_status_http(qv_status code) { return statuses[row_of(code)].http; }
+const char *qv_status_name(qv_status code) {
+    return statuses[row_of(code)].name;
+}
+const char *qv_status_text(qv_status code) {
+    return statuses[row_of(code)].text;
+}
+int qv_status_http(qv_status code) {
+    return statuses[row_of(code)].http;
+}
 
 /* A cut must not leave half of a UTF-8 character behind: the text goes into JSON. */
 static void trim_partial_character(char *text) {

@@ -9,6 +9,5 @@
 __attribute__((format(printf, 3, 4))) qv_status qv__fail(qv_error *err, qv_status code, const char *format, ...);
 
 /* Puts "prefix: " in front of err's message; keeps the code. err may be NULL. Returns err's code or code. */
-__attribute__((format(printf, 3, 4))) qv_status qv__fail_in(qv_error *err, qv_status code, const char *format,
-                                                            ...);
+__attribute__((format(printf, 3, 4))) qv_status qv__fail_in(qv_error *err, qv_status code, const char *format, ...);
 #endif

@@ -16,7 +16,9 @@ void qv__alloc_fail_at(uint64_t n, bool forever) {
     fail_at = n;
 }
 
-uint64_t qv__alloc_count(void) { return allocations; }
+uint64_t qv__alloc_count(void) {
+    return allocations;
+}
 
 static bool refuse(void) {
     uint64_t n = atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed) + 1;
@@ -24,10 +26,18 @@ static bool refuse(void) {
     return at != 0 && (n == at || (n > at && fail_forever));
 }
 
-void *qv__malloc(size_t size) { return refuse() ? NULL : malloc(size ? size : 1); }
-void *qv__calloc(size_t count, size_t size) { return refuse() ? NULL : calloc(count ? count : 1, size ? size : 1); }
-void *qv__realloc(void *old, size_t size) { return refuse() ? NULL : realloc(old, size ? size : 1); }
-void qv__free(void *block) { free(block); }
+void *qv__malloc(size_t size) {
+    return refuse() ? NULL : malloc(size ? size : 1);
+}
+void *qv__calloc(size_t count, size_t size) {
+    return refuse() ? NULL : calloc(count ? count : 1, size ? size : 1);
+}
+void *qv__realloc(void *old, size_t size) {
+    return refuse() ? NULL : realloc(old, size ? size : 1);
+}
+void qv__free(void *block) {
+    free(block);
+}
 
 void *qv__alloc_array(size_t count, size_t size) {
     size_t total;
@@ -49,7 +59,9 @@ char *qv__strndup(const char *text, size_t size) {
     return copy;
 }
 
-char *qv__strdup(const char *text) { return qv__strndup(text, strlen(text)); }
+char *qv__strdup(const char *text) {
+    return qv__strndup(text, strlen(text));
+}
 
 /* ---- arena: a list of blocks, newest first; each at least 64 KiB so that small requests need one ---- */
 
@@ -124,7 +136,9 @@ bool qv__buffer_append(qv__buffer *b, const void *data, size_t size) {
     return true;
 }
 
-bool qv__buffer_puts(qv__buffer *b, const char *text) { return qv__buffer_append(b, text, strlen(text)); }
+bool qv__buffer_puts(qv__buffer *b, const char *text) {
+    return qv__buffer_append(b, text, strlen(text));
+}
 
 bool qv__buffer_printf(qv__buffer *b, const char *format, ...) {
     va_list args, again;

@@ -12,10 +12,10 @@
 void *qv__malloc(size_t size);
 void *qv__calloc(size_t count, size_t size);
 void *qv__realloc(void *old, size_t size);
-void *qv__alloc_array(size_t count, size_t size);        /* malloc(count*size), NULL on overflow */
-void *qv__alloc_aligned(size_t size, size_t alignment);  /* free with qv__free */
+void *qv__alloc_array(size_t count, size_t size);       /* malloc(count*size), NULL on overflow */
+void *qv__alloc_aligned(size_t size, size_t alignment); /* free with qv__free */
 char *qv__strdup(const char *text);
-char *qv__strndup(const char *text, size_t size);        /* copies size bytes, adds a NUL */
+char *qv__strndup(const char *text, size_t size); /* copies size bytes, adds a NUL */
 void qv__free(void *block);
 
 /* Test hook: the n-th allocation from now (1 = the next) fails, and every one after it when `forever`.

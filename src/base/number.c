@@ -34,8 +34,12 @@ static const uint64_t powers[POWER_MAX - POWER_MIN + 1] = {
 };
 
 /* floor(log10(2^e)), or floor(log10(3/4 * 2^e)) at the lower edge of a binade; |e| <= 1500. */
-static int floor_log10(int e, bool three_quarters) { return (e * 1262611 - (three_quarters ? 524031 : 0)) >> 22; }
-static int floor_log2_of_power(int e) { return (e * 1741647) >> 19; } /* floor(log2(10^e)), |e| <= 1233 */
+static int floor_log10(int e, bool three_quarters) {
+    return (e * 1262611 - (three_quarters ? 524031 : 0)) >> 22;
+}
+static int floor_log2_of_power(int e) {
+    return (e * 1741647) >> 19;
+} /* floor(log2(10^e)), |e| <= 1233 */
 
 /* floor(g * c / 2^64), with the last bit set when anything (but the power's own rounding) was cut off. */
 static uint32_t round_to_odd(uint64_t g, uint32_t c) {
@@ -167,7 +171,8 @@ qv_status qv__parse_count(const char *text, int64_t min, int64_t max, int64_t *o
     double unit = pow(binary ? 1024 : 1000, power), v = strtod(number, &end);
     if (*end) return qv__fail(err, QV_INVALID_ARGUMENT, "\"%s\" is not a number", text);
     double product = round(v * unit);
-    if (product < (double)min || product > (double)max || fabs(product) >= 0x1p62) return out_of_range(text, min, max, err);
+    if (product < (double)min || product > (double)max || fabs(product) >= 0x1p62)
+        return out_of_range(text, min, max, err);
     *out = (int64_t)product;
     return QV_OK;
 }

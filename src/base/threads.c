@@ -28,7 +28,7 @@ struct qv__threads {
     struct helper {
         qv__threads *threads;
         int worker;
-    } *info;
+    } * info;
 };
 
 enum { SPIN_NS = 50000 }; /* longer than a layer's gaps, short enough to leave an idle machine idle */
@@ -36,7 +36,9 @@ enum { SPIN_NS = 50000 }; /* longer than a layer's gaps, short enough to leave a
 static void futex_wait(void *word, int expected) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
-static void futex_wake(void *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0); }
+static void futex_wake(void *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+}
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -99,7 +101,9 @@ void qv__threads_close(qv__threads **threads) {
     *threads = NULL;
 }
 
-int qv__threads_count(const qv__threads *threads) { return threads->count; }
+int qv__threads_count(const qv__threads *threads) {
+    return threads->count;
+}
 
 void qv__threads_run(qv__threads *t, size_t tasks, void (*task)(void *, size_t, int), void *context) {
     if (t->count == 1 || tasks <= 1) {

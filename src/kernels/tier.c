@@ -26,12 +26,16 @@ qv__tier qv__tier_best(void) {
     return (saved & ZMM) == ZMM && (b & need7) == need7 ? QV__TIER_AVX512 : QV__TIER_AVX2;
 }
 #else
-qv__tier qv__tier_best(void) { return QV__TIER_C; }
+qv__tier qv__tier_best(void) {
+    return QV__TIER_C;
+}
 #endif
 
 static const char *const names[QV__TIER_COUNT] = {"c", "avx2", "avx512"};
 
-const char *qv__tier_name(qv__tier tier) { return (unsigned)tier < QV__TIER_COUNT ? names[tier] : "?"; }
+const char *qv__tier_name(qv__tier tier) {
+    return (unsigned)tier < QV__TIER_COUNT ? names[tier] : "?";
+}
 
 qv_status qv__tier_parse(const char *name, qv__tier *tier, qv_error *err) {
     qv__tier best = qv__tier_best();

@@ -1,3 +1,5 @@
 #include "qvec/qvec.h"
 
-const char *qv_version(void) { return QVEC_VERSION; }
+const char *qv_version(void) {
+    return QVEC_VERSION;
+}

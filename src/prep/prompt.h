@@ -10,28 +10,28 @@
 /* A picture or clip that has been decoded and resized. */
 typedef struct {
     bool video;
-    int run_count;            /* 1 for a picture; temporal patches of a video */
-    qv__vision_run *runs;     /* first_token is filled in by qv__prompt_finish */
-    const double *seconds;    /* video: [run_count] time stamp of each temporal patch */
+    int run_count;         /* 1 for a picture; temporal patches of a video */
+    qv__vision_run *runs;  /* first_token is filled in by qv__prompt_finish */
+    const double *seconds; /* video: [run_count] time stamp of each temporal patch */
 } qv__visual;
 
 /* One part of a prompt in order: text, or a visual. */
 typedef struct {
-    const char *text;         /* NULL: a visual */
+    const char *text; /* NULL: a visual */
     size_t size;
     const qv__visual *visual;
 } qv__prompt_part;
 
 typedef struct {
     qv_prompt prompt;
-    const char *instruction;  /* NULL/blank: the default */
-    bool no_special_tokens;   /* raw only */
-    int64_t max_length;       /* cut; 0: 8192 official, none raw */
-    int64_t max_model_len;    /* refuse above this (after the cut) */
+    const char *instruction; /* NULL/blank: the default */
+    bool no_special_tokens;  /* raw only */
+    int64_t max_length;      /* cut; 0: 8192 official, none raw */
+    int64_t max_model_len;   /* refuse above this (after the cut) */
 } qv__prompt_options;
 
 typedef struct {
-    int64_t untruncated;      /* tokens before the cut */
+    int64_t untruncated; /* tokens before the cut */
 } qv__prompt_facts;
 
 /* Builds ids, positions and runs of one embedding input into `arena`. Parts come in the caller's order; the official
@@ -39,8 +39,8 @@ typedef struct {
  * when the model has vision tokens, unless raw text without visuals (the reference takes it as that token).
  * Errors: QV_TOO_LONG with the counts, QV_INVALID_UTF8 with part and offset, QV_INVALID_ARGUMENT. */
 qv_status qv__prompt_embed(const qv__tokenizer *t, const qv__config *config, const qv__prompt_part *parts, size_t count,
-                           const qv__prompt_options *options, qv__arena *arena, qv__sequence *out, qv__prompt_facts *facts,
-                           qv_error *err);
+                           const qv__prompt_options *options, qv__arena *arena, qv__sequence *out,
+                           qv__prompt_facts *facts, qv_error *err);
 
 /* The reranker's prompt for one (query, document) pair; truncation keeps special tokens and the last 5. */
 qv_status qv__prompt_rerank(const qv__tokenizer *t, const qv__config *config, const qv__prompt_part *query,

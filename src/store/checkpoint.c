@@ -47,9 +47,13 @@ struct qv__checkpoint {
     qv__mapping made;
 };
 
-const char *qv__dtype_name(qv__dtype d) { return d == QV__F32 ? "F32" : d == QV__F16 ? "F16" : "BF16"; }
+const char *qv__dtype_name(qv__dtype d) {
+    return d == QV__F32 ? "F32" : d == QV__F16 ? "F16" : "BF16";
+}
 
-static qv_status no_memory(qv_error *err) { return qv__fail(err, QV_NO_MEMORY, "out of memory for the list of tensors"); }
+static qv_status no_memory(qv_error *err) {
+    return qv__fail(err, QV_NO_MEMORY, "out of memory for the list of tensors");
+}
 
 static struct item *add_item(qv__checkpoint *c) {
     if (c->count == c->capacity) {
@@ -67,7 +71,8 @@ static struct item *add_item(qv__checkpoint *c) {
 
 /* ---- files ---------------------------------------------------------------------------------------- */
 
-static qv_status add_entry(qv__checkpoint *c, const struct shard *shard, const qv__safetensors_entry *e, qv_error *err) {
+static qv_status add_entry(qv__checkpoint *c, const struct shard *shard, const qv__safetensors_entry *e,
+                           qv_error *err) {
     char name[QV__TENSOR_NAME_MAX + 64];
     struct item *item = c->count < ITEMS_MAX ? add_item(c) : NULL;
     if (!item) return no_memory(err);
@@ -134,7 +139,8 @@ static qv_status check_index(const qv__checkpoint *c, json_t *weight_map, qv_err
         const struct item *item = qv__tensor_name(name, published, sizeof published) ? find_item(c, published) : NULL;
         const char *file = json_string_value(value);
         if (!item || strcmp(item->file, file))
-            return qv__fail(err, QV_BAD_CHECKPOINT, "model.safetensors.index.json: tensor \"%.200s\" is not in %.200s", name, file);
+            return qv__fail(err, QV_BAD_CHECKPOINT, "model.safetensors.index.json: tensor \"%.200s\" is not in %.200s",
+                            name, file);
     }
     return QV_OK;
 }
@@ -147,9 +153,10 @@ static qv_status open_index(qv__checkpoint *c, json_t *index, bool headers_only,
     json_object_foreach(weight_map, name, value) {
         const char *file = json_string_value(value);
         if (!file || !plain_file_name(file))
-            return qv__fail(err, QV_BAD_CHECKPOINT,
-                            "model.safetensors.index.json: \"%.200s\" (for tensor \"%.100s\") is not the plain name of a file",
-                            file ? file : "", name);
+            return qv__fail(
+                err, QV_BAD_CHECKPOINT,
+                "model.safetensors.index.json: \"%.200s\" (for tensor \"%.100s\") is not the plain name of a file",
+                file ? file : "", name);
         qv_status status = open_new_shard(c, file, headers_only, err);
         if (status) return status;
     }
@@ -161,7 +168,8 @@ static qv_status open_index(qv__checkpoint *c, json_t *index, bool headers_only,
 static qv_status open_files(qv__checkpoint *c, bool headers_only, qv_error *err) {
     static const char single[] = "model.safetensors";
     json_t *index = NULL;
-    char *path = qv__path_join(c->folder, single), *index_path = qv__path_join(c->folder, "model.safetensors.index.json");
+    char *path = qv__path_join(c->folder, single),
+         *index_path = qv__path_join(c->folder, "model.safetensors.index.json");
     c->shards = qv__calloc(SHARDS_MAX, sizeof *c->shards);
     qv_status status = path && index_path && c->shards ? QV_OK : no_memory(err);
     if (status) goto done;
@@ -246,8 +254,8 @@ static qv_status sort_items(qv__checkpoint *c, qv_error *err) {
     for (size_t i = 1; i < c->count; i++) {
         const struct item *a = c->by_name[i - 1], *b = c->by_name[i];
         if (strcmp(a->tensor.name, b->tensor.name)) continue;
-        return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\" is there twice: \"%s\" in %s and \"%s\" in %s", a->tensor.name,
-                        a->stored, a->file, b->stored, b->file);
+        return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\" is there twice: \"%s\" in %s and \"%s\" in %s",
+                        a->tensor.name, a->stored, a->file, b->stored, b->file);
     }
     return QV_OK;
 }
@@ -271,8 +279,10 @@ static void print_shape(char *out, size_t size, int rank, const int64_t *shape) 
     size_t at = (size_t)snprintf(out, size, "[");
     for (int i = 0; i < rank && at < size; i++) {
         if (i) at += (size_t)snprintf(out + at, size - at, ", ");
-        if (at < size && shape[i] < 0) at += (size_t)snprintf(out + at, size - at, "*");
-        else if (at < size) at += (size_t)snprintf(out + at, size - at, "%lld", (long long)shape[i]);
+        if (at < size && shape[i] < 0)
+            at += (size_t)snprintf(out + at, size - at, "*");
+        else if (at < size)
+            at += (size_t)snprintf(out + at, size - at, "%lld", (long long)shape[i]);
     }
     if (at < size) snprintf(out + at, size - at, "]");
 }
@@ -282,8 +292,8 @@ qv_status qv__checkpoint_need(const qv__checkpoint *c, const char *name, int ran
     const struct item *item = find_item(c, name);
     if (!item) return qv__fail(err, QV_BAD_CHECKPOINT, "%s: tensor \"%s\" is missing", c->folder, name);
     if (!item->usable)
-        return qv__fail(err, QV_UNSUPPORTED, "%s/%s: tensor \"%s\" has dtype %s; BF16, F16 and F32 are supported", c->folder,
-                        item->file, name, item->dtype_text);
+        return qv__fail(err, QV_UNSUPPORTED, "%s/%s: tensor \"%s\" has dtype %s; BF16, F16 and F32 are supported",
+                        c->folder, item->file, name, item->dtype_text);
     const qv__tensor *t = &item->tensor;
     bool same = t->rank == rank;
     for (int i = 0; same && i < rank; i++) same = shape[i] < 0 || shape[i] == t->shape[i];
@@ -291,8 +301,8 @@ qv_status qv__checkpoint_need(const qv__checkpoint *c, const char *name, int ran
         char have[128], want[128];
         print_shape(have, sizeof have, t->rank, t->shape);
         print_shape(want, sizeof want, rank, shape);
-        return qv__fail(err, QV_BAD_CHECKPOINT, "%s: tensor \"%s\" is %s, but config.json wants %s", c->folder, name, have,
-                        want);
+        return qv__fail(err, QV_BAD_CHECKPOINT, "%s: tensor \"%s\" is %s, but config.json wants %s", c->folder, name,
+                        have, want);
     }
     *out = t;
     return QV_OK;
@@ -318,7 +328,8 @@ static qv_status open_tensors(qv__checkpoint *c, const qv__checkpoint_options *o
     const char *format = o->load_format ? o->load_format : "auto";
     if (strcmp(format, "auto") == 0 || strcmp(format, "safetensors") == 0) return open_files(c, o->headers_only, err);
     if (strcmp(format, "dummy") == 0 || strncmp(format, "dummy:", 6) == 0) return make_dummy(c, format, o, err);
-    return qv__fail(err, QV_INVALID_ARGUMENT, "load format \"%.64s\" is none of auto, safetensors, dummy, dummy:SEED", format);
+    return qv__fail(err, QV_INVALID_ARGUMENT, "load format \"%.64s\" is none of auto, safetensors, dummy, dummy:SEED",
+                    format);
 }
 
 qv_status qv__checkpoint_open(const char *folder, const qv__checkpoint_options *options, qv__checkpoint **out,
@@ -353,9 +364,21 @@ void qv__checkpoint_close(qv__checkpoint **checkpoint) {
     *checkpoint = NULL;
 }
 
-const qv__config *qv__checkpoint_config(const qv__checkpoint *c) { return &c->config; }
-const char *qv__checkpoint_folder(const qv__checkpoint *c) { return c->folder; }
-bool qv__checkpoint_is_dummy(const qv__checkpoint *c) { return c->dummy; }
-qv_task qv__checkpoint_task(const qv__checkpoint *c) { return c->task; }
-size_t qv__checkpoint_count(const qv__checkpoint *c) { return c->usable; }
-const qv__tensor *qv__checkpoint_at(const qv__checkpoint *c, size_t i) { return i < c->usable ? &c->items[i].tensor : NULL; }
+const qv__config *qv__checkpoint_config(const qv__checkpoint *c) {
+    return &c->config;
+}
+const char *qv__checkpoint_folder(const qv__checkpoint *c) {
+    return c->folder;
+}
+bool qv__checkpoint_is_dummy(const qv__checkpoint *c) {
+    return c->dummy;
+}
+qv_task qv__checkpoint_task(const qv__checkpoint *c) {
+    return c->task;
+}
+size_t qv__checkpoint_count(const qv__checkpoint *c) {
+    return c->usable;
+}
+const qv__tensor *qv__checkpoint_at(const qv__checkpoint *c, size_t i) {
+    return i < c->usable ? &c->items[i].tensor : NULL;
+}

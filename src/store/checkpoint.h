@@ -14,20 +14,20 @@ const char *qv__dtype_name(qv__dtype d); /* "BF16" */
 enum { QV__RANK_MAX = 5 };
 
 typedef struct {
-    const char *name;              /* published form, owned by the checkpoint */
+    const char *name; /* published form, owned by the checkpoint */
     qv__dtype dtype;
     int rank;
     int64_t shape[QV__RANK_MAX];
     size_t bytes;
-    const void *data;              /* mapped or made; NULL when opened with headers_only */
+    const void *data; /* mapped or made; NULL when opened with headers_only */
 } qv__tensor;
 
 typedef struct qv__checkpoint qv__checkpoint;
 
 typedef struct {
-    const char *load_format;  /* NULL/"auto", "safetensors", "dummy", "dummy:SEED" */
-    bool headers_only;        /* read names, shapes and dtypes only: for `info` */
-    int threads;              /* threads that make dummy weights; 0: all */
+    const char *load_format; /* NULL/"auto", "safetensors", "dummy", "dummy:SEED" */
+    bool headers_only;       /* read names, shapes and dtypes only: for `info` */
+    int threads;             /* threads that make dummy weights; 0: all */
 } qv__checkpoint_options;
 
 /* Opens `folder`. On error nothing is left behind and err names file, tensor and reason. */

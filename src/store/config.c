@@ -38,18 +38,23 @@ static int64_t get_int(struct fields *f, const char *name, int64_t min, int64_t 
     return min;
 }
 
-static int get_size(struct fields *f, const char *name) { return (int)get_int(f, name, 1, SIZE_LIMIT); }
+static int get_size(struct fields *f, const char *name) {
+    return (int)get_int(f, name, 1, SIZE_LIMIT);
+}
 
 static double get_number(struct fields *f, const char *name, double above, double max) {
     if (f->status) return max;
     const json_t *value = lookup(f, name);
     double x = json_number_value(value);
-    if (!value) f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is missing", f->where, name);
-    else if (!json_is_number(value)) f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is not a number", f->where, name);
+    if (!value)
+        f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is missing", f->where, name);
+    else if (!json_is_number(value))
+        f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is not a number", f->where, name);
     else if (!(x > above && x <= max))
         f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is %g, not above %g and at most %g", f->where, name, x,
                              above, max);
-    else return x;
+    else
+        return x;
     return max;
 }
 
@@ -66,10 +71,11 @@ static void demand_text(struct fields *f, const char *name, const char *one, con
     const json_t *value = lookup(f, name);
     if (f->status || !value) return;
     const char *text = json_string_value(value);
-    if (!text) f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is not a string", f->where, name);
+    if (!text)
+        f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is not a string", f->where, name);
     else if (strcmp(text, one) && strcmp(text, other))
-        f->status = qv__fail(f->err, QV_UNSUPPORTED, "%s%s is \"%.64s\"; only \"%s\" is supported", f->where, name, text,
-                             one);
+        f->status =
+            qv__fail(f->err, QV_UNSUPPORTED, "%s%s is \"%.64s\"; only \"%s\" is supported", f->where, name, text, one);
 }
 
 static void demand_bool(struct fields *f, const char *name, bool wanted) {
@@ -87,7 +93,8 @@ static int get_list(struct fields *f, const char *name, int lo, int hi, int max,
     if (f->status) return 0;
     const json_t *list = lookup(f, name);
     if (!json_is_array(list) || json_array_size(list) > (size_t)max) {
-        f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is not a list of at most %d integers", f->where, name, max);
+        f->status =
+            qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s is not a list of at most %d integers", f->where, name, max);
         return 0;
     }
     int count = (int)json_array_size(list);
@@ -95,8 +102,8 @@ static int get_list(struct fields *f, const char *name, int lo, int hi, int max,
         const json_t *value = json_array_get(list, (size_t)i);
         json_int_t x = json_integer_value(value);
         if (!json_is_integer(value) || x < lo || x > hi) {
-            f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s[%d] is not an integer within %d..%d", f->where, name, i,
-                                 lo, hi);
+            f->status = qv__fail(f->err, QV_BAD_CHECKPOINT, "%s%s[%d] is not an integer within %d..%d", f->where, name,
+                                 i, lo, hi);
             return 0;
         }
         out[i] = (int)x;
@@ -104,8 +111,8 @@ static int get_list(struct fields *f, const char *name, int lo, int hi, int max,
     return count;
 }
 
-/* transformers 4: {"rope_theta": .., "rope_scaling": {..}}; transformers 5: {"rope_parameters": {.., "rope_theta": ..}}.
- * A text-only checkpoint may leave mrope_section out: with equal positions on the three axes it has no effect. */
+/* transformers 4: {"rope_theta": .., "rope_scaling": {..}}; transformers 5: {"rope_parameters": {.., "rope_theta":
+ * ..}}. A text-only checkpoint may leave mrope_section out: with equal positions on the three axes it has no effect. */
 static void parse_rope(struct fields *text, bool has_vision, qv__text_config *out) {
     const json_t *rope = lookup(text, "rope_parameters");
     const char *where = "text_config.rope_parameters.";
@@ -123,7 +130,8 @@ static void parse_rope(struct fields *text, bool has_vision, qv__text_config *ou
         s[0] = half, s[1] = s[2] = 0;
     } else if (!f.status) {
         int count = get_list(&f, "mrope_section", 0, half, 3, s);
-        demand(&f, count == 3 && s[0] + s[1] + s[2] == half, "mrope_section is not three counts that sum to head_dim / 2");
+        demand(&f, count == 3 && s[0] + s[1] + s[2] == half,
+               "mrope_section is not three counts that sum to head_dim / 2");
         /* Interleaved: H takes the frequencies 1, 4, 7 .. and W 2, 5, 8 ..; the last of each must exist. */
         demand(&f, 3 * (s[1] - 1) + 1 < half && 3 * (s[2] - 1) + 2 < half, "mrope_section does not fit interleaved");
     }
@@ -169,16 +177,19 @@ static void parse_vision(struct fields *f, const qv__text_config *text, qv__visi
     out->merge = (int)get_int(f, "spatial_merge_size", 1, 16);
     out->channels = (int)get_int(f, "in_channels", 3, 3); /* pictures are RGB */
     int positions = get_size(f, "num_position_embeddings");
-    out->deepstack_count = get_list(f, "deepstack_visual_indexes", 0, out->depth - 1, QV__DEEPSTACK_MAX, out->deepstack);
+    out->deepstack_count =
+        get_list(f, "deepstack_visual_indexes", 0, out->depth - 1, QV__DEEPSTACK_MAX, out->deepstack);
     if (f->status) return;
     out->table_side = (int)lround(sqrt(positions));
     demand(f, out->table_side * out->table_side == positions, "num_position_embeddings is not a square");
     demand(f, out->hidden % out->heads == 0, "hidden_size is not a multiple of num_heads");
     demand(f, out->hidden / out->heads % 4 == 0, "hidden_size / num_heads is not a multiple of 4 (rows and columns)");
     demand(f, out->hidden / out->heads <= HEAD_DIM_LIMIT, "hidden_size / num_heads is over 256");
-    demand(f, (int64_t)out->hidden * out->merge * out->merge <= SIZE_LIMIT, "hidden_size * spatial_merge_size^2 is over 2^24");
+    demand(f, (int64_t)out->hidden * out->merge * out->merge <= SIZE_LIMIT,
+           "hidden_size * spatial_merge_size^2 is over 2^24");
     demand(f, out->out_hidden == text->hidden, "out_hidden_size is not text_config.hidden_size");
-    demand(f, out->deepstack_count <= text->layers, "deepstack_visual_indexes has more entries than there are text layers");
+    demand(f, out->deepstack_count <= text->layers,
+           "deepstack_visual_indexes has more entries than there are text layers");
     for (int i = 1; i < out->deepstack_count; i++)
         demand(f, out->deepstack[i - 1] < out->deepstack[i], "deepstack_visual_indexes is not ascending");
 }
@@ -196,7 +207,8 @@ static qv_status parse(const json_t *root, qv__config *out, qv_error *err) {
     struct fields top = {root, "", QV_OK, err};
     demand_text(&top, "model_type", "qwen3_vl", "qwen3_vl_text");
     if (lookup(&top, "quantization_config") && !top.status)
-        return qv__fail(err, QV_UNSUPPORTED, "quantization_config is present; only bf16, f16 and f32 weights are supported");
+        return qv__fail(err, QV_UNSUPPORTED,
+                        "quantization_config is present; only bf16, f16 and f32 weights are supported");
     const json_t *text_object = lookup(&top, "text_config"), *vision_object = lookup(&top, "vision_config");
     demand(&top, !text_object || json_is_object(text_object), "text_config is not an object");
     demand(&top, !vision_object || json_is_object(vision_object), "vision_config is not an object");
@@ -221,7 +233,8 @@ static qv_status parse(const json_t *root, qv__config *out, qv_error *err) {
 qv_status qv__config_parse(const char *json, size_t size, qv__config *out, qv_error *err) {
     *out = (qv__config){0};
     if (size > CONFIG_BYTES_MAX)
-        return qv__fail(err, QV_BAD_CHECKPOINT, "config.json has %zu bytes, over the limit of %d", size, CONFIG_BYTES_MAX);
+        return qv__fail(err, QV_BAD_CHECKPOINT, "config.json has %zu bytes, over the limit of %d", size,
+                        CONFIG_BYTES_MAX);
     json_t *root = NULL;
     qv_status status = qv__json_parse(json, size, &root, err);
     if (!status) status = parse(root, out, err);

@@ -9,23 +9,23 @@ enum { QV__DEEPSTACK_MAX = 8 };
 
 typedef struct {
     int hidden, intermediate, layers, heads, kv_heads, head_dim, vocab;
-    int64_t max_positions;      /* max_position_embeddings */
+    int64_t max_positions; /* max_position_embeddings */
     float rms_eps;
     double rope_theta;
-    int mrope_section[3];       /* frequencies given to T, H, W; interleaved; sum = head_dim/2 */
+    int mrope_section[3]; /* frequencies given to T, H, W; interleaved; sum = head_dim/2 */
 } qv__text_config;
 
 typedef struct {
     int depth, hidden, intermediate, heads; /* head_dim = hidden / heads */
     int out_hidden;                         /* = text hidden */
     int patch, temporal_patch, merge, channels;
-    int table_side;                         /* sqrt(num_position_embeddings) */
+    int table_side;                                    /* sqrt(num_position_embeddings) */
     int deepstack_count, deepstack[QV__DEEPSTACK_MAX]; /* block indexes, ascending */
 } qv__vision_config;
 
 typedef struct {
     qv__text_config text;
-    bool has_vision;            /* vision_config present */
+    bool has_vision; /* vision_config present */
     qv__vision_config vision;
     bool tie_embeddings;
     int32_t image_token, video_token, vision_start_token, vision_end_token;

@@ -24,8 +24,8 @@ struct list {
     bool stopped;
 };
 
-__attribute__((format(printf, 4, 5))) static void emit(struct list *l, int rank, const int64_t *shape, const char *format,
-                                                       ...) {
+__attribute__((format(printf, 4, 5))) static void emit(struct list *l, int rank, const int64_t *shape,
+                                                       const char *format, ...) {
     char name[128];
     va_list args;
     va_start(args, format);
@@ -49,7 +49,8 @@ static void emit_pair(struct list *l, int64_t rows, int64_t columns, const char 
 }
 
 static void list_text(struct list *l, const qv__text_config *t) {
-    int64_t H = t->hidden, I = t->intermediate, q = (int64_t)t->heads * t->head_dim, kv = (int64_t)t->kv_heads * t->head_dim;
+    int64_t H = t->hidden, I = t->intermediate, q = (int64_t)t->heads * t->head_dim,
+            kv = (int64_t)t->kv_heads * t->head_dim;
     emit_matrix(l, t->vocab, H, "model.language_model.", "embed_tokens.weight");
     for (int n = 0; n < t->layers && !l->stopped; n++) {
         char p[64];
@@ -79,7 +80,8 @@ static void list_merger(struct list *l, const qv__vision_config *v, int64_t norm
 
 static void list_vision(struct list *l, const qv__vision_config *v) {
     int64_t C = v->hidden, I = v->intermediate;
-    emit(l, 5, (int64_t[]){C, v->channels, v->temporal_patch, v->patch, v->patch}, "model.visual.patch_embed.proj.weight");
+    emit(l, 5, (int64_t[]){C, v->channels, v->temporal_patch, v->patch, v->patch},
+         "model.visual.patch_embed.proj.weight");
     emit_vector(l, C, "model.visual.", "patch_embed.proj.bias");
     emit_matrix(l, (int64_t)v->table_side * v->table_side, C, "model.visual.", "pos_embed.weight");
     char p[64];
@@ -129,7 +131,8 @@ static void fill_portable(uint64_t z, double add, double scale, size_t count, ui
 typedef void fill_function(uint64_t, double, double, size_t, uint16_t *);
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void fill_avx2(uint64_t z, double add, double scale, size_t count, uint16_t *out) {
+__attribute__((target("avx2"))) static void fill_avx2(uint64_t z, double add, double scale, size_t count,
+                                                      uint16_t *out) {
     fill(z, add, scale, count, out);
 }
 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) static void
@@ -155,8 +158,10 @@ void qv__dummy_fill(const char *name, int rank, const int64_t *shape, uint64_t s
     double add = 0, scale = 0.1, columns = 1;
     if (length < 5 || strcmp(name + length - 5, ".bias")) {
         for (int i = 1; i < rank; i++) columns *= (double)shape[i];
-        if (rank == 1) add = 1;
-        else scale = sqrt(3 / columns);
+        if (rank == 1)
+            add = 1;
+        else
+            scale = sqrt(3 / columns);
     }
     choose_fill()(base + GOLDEN * (start + 1), add, scale * 0x1p-24, count, out);
 }
@@ -172,15 +177,19 @@ struct job {
     uint64_t seed;
 };
 
-static size_t elements_of(const qv__tensor *t) { return t->bytes / 2; }
+static size_t elements_of(const qv__tensor *t) {
+    return t->bytes / 2;
+}
 
 static void make_chunk(void *context, size_t task, int worker) {
     const struct job *job = context;
     size_t low = 0, high = job->count; /* the last tensor whose first task is <= task */
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
-        if (job->first_task[middle] <= task) low = middle;
-        else high = middle;
+        if (job->first_task[middle] <= task)
+            low = middle;
+        else
+            high = middle;
     }
     const qv__tensor *t = job->tensors[low];
     size_t start = (task - job->first_task[low]) * CHUNK, count = elements_of(t) - start;
@@ -239,6 +248,7 @@ qv_status qv__dummy_seed(const char *load_format, uint64_t *seed, qv_error *err)
     errno = 0;
     *seed = strtoull(digits, NULL, 10);
     if (n == 0 || digits[n] || errno)
-        return qv__fail(err, QV_INVALID_ARGUMENT, "load format \"%.64s\": the seed is not an integer within 0..2^64-1", load_format);
+        return qv__fail(err, QV_INVALID_ARGUMENT, "load format \"%.64s\": the seed is not an integer within 0..2^64-1",
+                        load_format);
     return QV_OK;
 }

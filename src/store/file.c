@@ -24,8 +24,10 @@ qv_status qv__file_open(const char *path, int *fd, uint64_t *size, qv_error *err
     }
     struct stat s;
     qv_status status = QV_OK;
-    if (fstat(f, &s)) status = qv__fail(err, QV_IO, "cannot inspect %s: %s", path, strerror(errno));
-    else if (!S_ISREG(s.st_mode)) status = qv__fail(err, QV_IO, "%s is not a regular file", path);
+    if (fstat(f, &s))
+        status = qv__fail(err, QV_IO, "cannot inspect %s: %s", path, strerror(errno));
+    else if (!S_ISREG(s.st_mode))
+        status = qv__fail(err, QV_IO, "%s is not a regular file", path);
     if (status) {
         close(f);
         return status;

@@ -88,7 +88,8 @@ qv_status qv__model_folder(const char *model, const char *download_dir, char **o
         return *out ? QV_OK : qv__fail(err, QV_NO_MEMORY, "out of memory");
     }
     if (access(model, F_OK) == 0)
-        return qv__fail(err, QV_INVALID_ARGUMENT, "%s is a file; a model is the folder with config.json and the weights", model);
+        return qv__fail(err, QV_INVALID_ARGUMENT,
+                        "%s is a file; a model is the folder with config.json and the weights", model);
     const char *slash = strchr(model, '/');
     if (!slash || !valid_part(model, (size_t)(slash - model)) || !valid_part(slash + 1, strlen(slash + 1)))
         return qv__fail(err, QV_NOT_FOUND, "\"%.300s\" is neither a folder nor of the form org/name", model);
@@ -100,7 +101,8 @@ qv_status qv__model_folder(const char *model, const char *download_dir, char **o
     if (!folder) folder = in_variable("HF_HOME", "hub", model, org_size, name);
     if (!folder) folder = in_variable("HOME", ".cache/huggingface/hub", model, org_size, name);
     if (!folder)
-        return qv__fail(err, QV_NOT_FOUND, "%s is in neither %s%s$HF_HUB_CACHE, $HF_HOME/hub nor ~/.cache/huggingface/hub", model,
+        return qv__fail(err, QV_NOT_FOUND,
+                        "%s is in neither %s%s$HF_HUB_CACHE, $HF_HOME/hub nor ~/.cache/huggingface/hub", model,
                         download_dir ? download_dir : "", download_dir ? ", " : "");
     *out = folder;
     return QV_OK;

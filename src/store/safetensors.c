@@ -15,10 +15,9 @@ static const struct {
     bool usable;
     qv__dtype dtype;
 } dtypes[] = {
-    {"BF16", 2, true, QV__BF16}, {"F16", 2, true, QV__F16}, {"F32", 4, true, QV__F32},
-    {"F64", 8, false, 0},        {"I64", 8, false, 0},      {"U64", 8, false, 0},
-    {"I32", 4, false, 0},        {"U32", 4, false, 0},      {"I16", 2, false, 0},
-    {"U16", 2, false, 0},        {"I8", 1, false, 0},       {"U8", 1, false, 0},
+    {"BF16", 2, true, QV__BF16}, {"F16", 2, true, QV__F16}, {"F32", 4, true, QV__F32}, {"F64", 8, false, 0},
+    {"I64", 8, false, 0},        {"U64", 8, false, 0},      {"I32", 4, false, 0},      {"U32", 4, false, 0},
+    {"I16", 2, false, 0},        {"U16", 2, false, 0},      {"I8", 1, false, 0},       {"U8", 1, false, 0},
     {"BOOL", 1, false, 0},       {"F8_E4M3", 1, false, 0},  {"F8_E5M2", 1, false, 0},
 };
 
@@ -27,9 +26,11 @@ qv_status qv__safetensors_length(const void *first, uint64_t file_size, size_t *
     uint64_t length = 0;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | b[i];
     if (memcmp(first, "version ", LENGTH_BYTES) == 0)
-        return qv__fail(err, QV_BAD_CHECKPOINT, "is a Git LFS pointer, not the weights: run `git lfs pull` in the folder");
+        return qv__fail(err, QV_BAD_CHECKPOINT,
+                        "is a Git LFS pointer, not the weights: run `git lfs pull` in the folder");
     if (length > QV__SAFETENSORS_HEADER_MAX)
-        return qv__fail(err, QV_BAD_CHECKPOINT, "announces a header of %llu bytes, over the limit of %d: not a safetensors file",
+        return qv__fail(err, QV_BAD_CHECKPOINT,
+                        "announces a header of %llu bytes, over the limit of %d: not a safetensors file",
                         (unsigned long long)length, QV__SAFETENSORS_HEADER_MAX);
     if (file_size < LENGTH_BYTES || length > file_size - LENGTH_BYTES)
         return qv__fail(err, QV_BAD_CHECKPOINT, "is truncated: a header of %llu bytes in a file of %llu",
@@ -65,8 +66,8 @@ static qv_status parse_shape(const json_t *value, qv__safetensors_entry *e, int6
     size_t rank = json_array_size(value);
     if (!json_is_array(value)) return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\": no shape", e->name);
     if (rank > QV__RANK_MAX)
-        return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\" has %zu dimensions, at most %d are supported", e->name, rank,
-                        QV__RANK_MAX);
+        return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\" has %zu dimensions, at most %d are supported", e->name,
+                        rank, QV__RANK_MAX);
     e->rank = (int)rank;
     *elements = 1;
     for (size_t i = 0; i < rank; i++) {
@@ -88,8 +89,8 @@ static qv_status parse_offsets(const json_t *value, uint64_t data_start, uint64_
         return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\": data_offsets are not [begin, end]", e->name);
     if ((uint64_t)end > file_size - data_start)
         return qv__fail(err, QV_BAD_CHECKPOINT,
-                        "tensor \"%s\" ends at byte %lld of the data, but the file holds %llu: truncated or damaged", e->name,
-                        (long long)end, (unsigned long long)(file_size - data_start));
+                        "tensor \"%s\" ends at byte %lld of the data, but the file holds %llu: truncated or damaged",
+                        e->name, (long long)end, (unsigned long long)(file_size - data_start));
     e->offset = data_start + (uint64_t)begin;
     e->bytes = (uint64_t)(end - begin);
     return QV_OK;
@@ -106,11 +107,12 @@ static qv_status parse_entry(const json_t *value, uint64_t data_start, uint64_t 
     if (__builtin_mul_overflow(elements, (int64_t)size, &bytes))
         return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\": its size in bytes overflows", e->name);
     if ((uint64_t)bytes != e->bytes)
-        return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\": shape and dtype %s make %lld bytes, data_offsets %llu", e->name,
-                        e->dtype_text, (long long)bytes, (unsigned long long)e->bytes);
+        return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\": shape and dtype %s make %lld bytes, data_offsets %llu",
+                        e->name, e->dtype_text, (long long)bytes, (unsigned long long)e->bytes);
     /* The map starts at a page, so the offset in the file decides the alignment in memory. */
     if (e->usable && e->offset % (uint64_t)size)
-        return qv__fail(err, QV_BAD_CHECKPOINT, "tensor \"%s\" starts at byte %llu of the file, not a multiple of %d: write the file again",
+        return qv__fail(err, QV_BAD_CHECKPOINT,
+                        "tensor \"%s\" starts at byte %llu of the file, not a multiple of %d: write the file again",
                         e->name, (unsigned long long)e->offset, size);
     return QV_OK;
 }
@@ -126,7 +128,8 @@ static qv_status parse_all(json_t *root, uint64_t data_start, uint64_t file_size
                            qv_error *err) {
     size_t room = json_object_size(root);
     if (room > QV__SAFETENSORS_COUNT_MAX)
-        return qv__fail(err, QV_BAD_CHECKPOINT, "has %zu tensors, over the limit of %d", room, QV__SAFETENSORS_COUNT_MAX);
+        return qv__fail(err, QV_BAD_CHECKPOINT, "has %zu tensors, over the limit of %d", room,
+                        QV__SAFETENSORS_COUNT_MAX);
     out->entries = qv__calloc(room, sizeof *out->entries);
     if (!out->entries) return qv__fail(err, QV_NO_MEMORY, "out of memory for %zu tensors", room);
     const char *name;
@@ -134,7 +137,8 @@ static qv_status parse_all(json_t *root, uint64_t data_start, uint64_t file_size
     json_object_foreach(root, name, value) {
         if (strcmp(name, "__metadata__") == 0) continue;
         if (!printable(name))
-            return qv__fail(err, QV_BAD_CHECKPOINT, "a tensor's name is empty, over %d bytes or not printable", QV__TENSOR_NAME_MAX);
+            return qv__fail(err, QV_BAD_CHECKPOINT, "a tensor's name is empty, over %d bytes or not printable",
+                            QV__TENSOR_NAME_MAX);
         qv__safetensors_entry *e = &out->entries[out->count];
         e->name = qv__arena_strndup(&out->memory, name, strlen(name));
         if (!e->name) return qv__fail(err, QV_NO_MEMORY, "out of memory for tensor names");

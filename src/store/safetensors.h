@@ -14,8 +14,8 @@ enum {
 };
 
 typedef struct {
-    const char *name;    /* as in the file */
-    bool usable;         /* dtype is one of qv__dtype; others may exist, and are refused when asked for */
+    const char *name; /* as in the file */
+    bool usable;      /* dtype is one of qv__dtype; others may exist, and are refused when asked for */
     qv__dtype dtype;
     char dtype_text[16]; /* as in the file, cut */
     int rank;

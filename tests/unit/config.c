@@ -66,7 +66,7 @@ TEST(rope_fields_of_transformers_5) {
     qv_error err;
     CHECK_OK(parse(stored("2b"), &old, &err), err);
     CHECK_OK(parse(root, &new, &err), err);
-    CHECK(new.text.rope_theta == old.text.rope_theta && new.text.layers == old.text.layers);
+    CHECK(new.text.rope_theta == old.text.rope_theta &&new.text.layers == old.text.layers);
     CHECK(!memcmp(old.text.mrope_section, new.text.mrope_section, sizeof old.text.mrope_section));
 }
 

@@ -60,7 +60,8 @@ TEST(the_rule_gives_the_reference_weights) {
         struct listing l = {.seed = rows[i].seed};
         CHECK(qv__dummy_list(&config, list_one, &l));
         qv__sha256_hex(l.text.data, l.text.size, hex);
-        CHECK_MSG(strcmp(hex, rows[i].digest) == 0, "%s seed %llu: %s", rows[i].name, (unsigned long long)rows[i].seed, hex);
+        CHECK_MSG(strcmp(hex, rows[i].digest) == 0, "%s seed %llu: %s", rows[i].name, (unsigned long long)rows[i].seed,
+                  hex);
         qv__buffer_clear(&l.text);
     }
 }
@@ -124,16 +125,21 @@ TEST(seeds) {
         bool good;
         uint64_t seed;
     } rows[] = {
-        {"dummy", true, 0}, {"dummy:0", true, 0}, {"dummy:42", true, 42}, {"dummy:18446744073709551615", true, UINT64_MAX},
-        {"dummy:", false, 0}, {"dummy:18446744073709551616", false, 0}, {"dummy:-1", false, 0}, {"dummy:+1", false, 0},
-        {"dummy: 1", false, 0}, {"dummy:1x", false, 0}, {"dummy:0x10", false, 0}, {"dummy:1:2", false, 0},
+        {"dummy", true, 0},       {"dummy:0", true, 0},
+        {"dummy:42", true, 42},   {"dummy:18446744073709551615", true, UINT64_MAX},
+        {"dummy:", false, 0},     {"dummy:18446744073709551616", false, 0},
+        {"dummy:-1", false, 0},   {"dummy:+1", false, 0},
+        {"dummy: 1", false, 0},   {"dummy:1x", false, 0},
+        {"dummy:0x10", false, 0}, {"dummy:1:2", false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         qv_error err = {0};
         uint64_t seed = 99;
         qv_status status = qv__dummy_seed(rows[i].text, &seed, &err);
         CHECK_MSG((status == QV_OK) == rows[i].good, "%s", rows[i].text);
-        if (rows[i].good) CHECK(seed == rows[i].seed);
-        else CHECK(status == QV_INVALID_ARGUMENT && strstr(err.message, rows[i].text));
+        if (rows[i].good)
+            CHECK(seed == rows[i].seed);
+        else
+            CHECK(status == QV_INVALID_ARGUMENT && strstr(err.message, rows[i].text));
     }
 }

@@ -25,12 +25,16 @@ static int significant(const char *text, char *digits) {
 
 static bool valid_json_number(const char *p) {
     if (*p == '-') p++;
-    if (*p == '0') p++;
-    else if (*p >= '1' && *p <= '9') while (*p >= '0' && *p <= '9') p++;
-    else return false;
+    if (*p == '0')
+        p++;
+    else if (*p >= '1' && *p <= '9')
+        while (*p >= '0' && *p <= '9') p++;
+    else
+        return false;
     if (*p == '.') {
         if (!(p[1] >= '0' && p[1] <= '9')) return false;
-        for (p++; *p >= '0' && *p <= '9'; p++) {}
+        for (p++; *p >= '0' && *p <= '9'; p++) {
+        }
     }
     if (*p == 'e') {
         p += p[1] == '-' ? 2 : 1;
@@ -86,8 +90,8 @@ static void check_one(uint32_t bits, bool against_brute) {
     CHECK_MSG(got <= expected, "%s for %a: %d digits are enough", text, (double)value, expected);
     CHECK_MSG(got == expected, "%s for %a: shorter than the brute force found", text, (double)value);
     double slack = fabs((double)value) * 0x1p-50; /* exact ties differ by double's own rounding */
-    CHECK_MSG(fabs(strtod(text, NULL) - (double)value) <= fabs(closest - (double)value) + slack, "%s for %a: %.9g is closer", text,
-              (double)value, closest);
+    CHECK_MSG(fabs(strtod(text, NULL) - (double)value) <= fabs(closest - (double)value) + slack,
+              "%s for %a: %.9g is closer", text, (double)value, closest);
 }
 
 TEST(known_floats) {
@@ -95,10 +99,28 @@ TEST(known_floats) {
         float value;
         const char *text;
     } rows[] = {
-        {0.0f, "0.0"}, {-0.0f, "-0.0"}, {1.0f, "1.0"}, {-1.5f, "-1.5"}, {0.1f, "0.1"}, {0.3f, "0.3"}, {1e-5f, "0.00001"},
-        {1e-6f, "1e-6"}, {123456.78f, "123456.78"}, {16777216.0f, "16777216.0"}, {1e9f, "1e9"}, {3.4028235e38f, "3.4028235e38"},
-        {1.17549435e-38f, "1.1754944e-38"}, {1e-45f, "1e-45"}, {2.5e-41f, "2.5e-41"}, {0.0353862233f, "0.035386223"}, {100.0f, "100.0"},
-        {INFINITY, "null"}, {NAN, "null"}, {9.5367431640625e-7f, "9.536743e-7"}, {33554432.0f, "33554432.0"}, {8388608.5f, "8388608.0"},
+        {0.0f, "0.0"},
+        {-0.0f, "-0.0"},
+        {1.0f, "1.0"},
+        {-1.5f, "-1.5"},
+        {0.1f, "0.1"},
+        {0.3f, "0.3"},
+        {1e-5f, "0.00001"},
+        {1e-6f, "1e-6"},
+        {123456.78f, "123456.78"},
+        {16777216.0f, "16777216.0"},
+        {1e9f, "1e9"},
+        {3.4028235e38f, "3.4028235e38"},
+        {1.17549435e-38f, "1.1754944e-38"},
+        {1e-45f, "1e-45"},
+        {2.5e-41f, "2.5e-41"},
+        {0.0353862233f, "0.035386223"},
+        {100.0f, "100.0"},
+        {INFINITY, "null"},
+        {NAN, "null"},
+        {9.5367431640625e-7f, "9.536743e-7"},
+        {33554432.0f, "33554432.0"},
+        {8388608.5f, "8388608.0"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[QV__FLOAT_TEXT_MAX];
@@ -152,17 +174,41 @@ TEST(counts_as_typed_after_flags) {
         const char *text;
         long long value; /* -1: must fail */
     } rows[] = {
-        {"0", 0}, {"8192", 8192}, {"8k", 8000}, {"1K", 1024}, {"25.6k", 25600}, {"2m", 2000000}, {"1M", 1 << 20}, {"1G", 1 << 30},
-        {"1.5K", -1}, {"", -1}, {"k", -1}, {"x", -1}, {"8kk", -1}, {"8 k", -1}, {" 8", -1}, {"1e3", -1}, {"1e3k", -1}, {"0x10", -1},
-        {"99999999999999999999", -1}, {"9999999t", -1}, {"-5", -1}, {"-5k", -1}, {"nank", -1}, {"1.2.3k", -1}, {"--1k", -1},
+        {"0", 0},
+        {"8192", 8192},
+        {"8k", 8000},
+        {"1K", 1024},
+        {"25.6k", 25600},
+        {"2m", 2000000},
+        {"1M", 1 << 20},
+        {"1G", 1 << 30},
+        {"1.5K", -1},
+        {"", -1},
+        {"k", -1},
+        {"x", -1},
+        {"8kk", -1},
+        {"8 k", -1},
+        {" 8", -1},
+        {"1e3", -1},
+        {"1e3k", -1},
+        {"0x10", -1},
+        {"99999999999999999999", -1},
+        {"9999999t", -1},
+        {"-5", -1},
+        {"-5k", -1},
+        {"nank", -1},
+        {"1.2.3k", -1},
+        {"--1k", -1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int64_t v = -7;
         qv_error err = {0};
         qv_status s = qv__parse_count(rows[i].text, 0, 1LL << 40, &v, &err);
         CHECK_MSG((rows[i].value < 0) == (s != QV_OK), "\"%s\": %s", rows[i].text, s ? err.message : "was accepted");
-        if (s) CHECK_MSG(err.message[0] && v == -7, "\"%s\": no message", rows[i].text);
-        else CHECK_INT(v, rows[i].value);
+        if (s)
+            CHECK_MSG(err.message[0] && v == -7, "\"%s\": no message", rows[i].text);
+        else
+            CHECK_INT(v, rows[i].value);
     }
 }
 

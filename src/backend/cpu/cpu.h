@@ -32,7 +32,8 @@ void qv__cpu_linear(qv__backend *b, const qv__linear *args);
 size_t qv__cpu_linear_scratch(void); /* bytes that each worker needs */
 
 /* rows.c */
-/* work(context, first, last) over ranges that cover [0, rows), a few thousand floats each; inline when there are few. */
+/* work(context, first, last) over ranges that cover [0, rows), a few thousand floats each; inline when there are few.
+ */
 void qv__cpu_for_rows(const qv__cpu *cpu, int64_t rows, int64_t row_floats,
                       void (*work)(const void *context, int64_t first, int64_t last), const void *context);
 void qv__cpu_embed_rows(qv__backend *b, float *out, int64_t out_stride, const qv__weight *table, const int32_t *ids,
@@ -57,8 +58,8 @@ size_t qv__cpu_attention_scratch(void); /* bytes that each worker needs */
 /* vision.c */
 void qv__cpu_vision_rope_table(qv__backend *b, float *cos, float *sin, const qv__frame_pair *pairs, int64_t count,
                                int patch, int merge, int head_dim);
-void qv__cpu_patch_rows(qv__backend *b, float *out, int64_t out_stride, const qv__frame_pair *pairs,
-                        int64_t pair_count, int patch, int merge, int64_t first, int64_t count);
+void qv__cpu_patch_rows(qv__backend *b, float *out, int64_t out_stride, const qv__frame_pair *pairs, int64_t pair_count,
+                        int patch, int merge, int64_t first, int64_t count);
 void qv__cpu_pos_embed_add(qv__backend *b, float *x, int64_t x_stride, const qv__weight *table, int side,
                            const qv__frame_pair *pairs, int64_t pair_count, int patch, int merge, int64_t first,
                            int64_t count);
