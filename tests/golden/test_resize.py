@@ -76,8 +76,8 @@ def name(job):
 
 
 def test_pillow_equal_bytes():
-    todo = jobs("pillow", 450)
-    for job, got in zip(todo, resize(todo)):
+    asked = jobs("pillow", 450)
+    for job, got in zip(asked, resize(asked)):
         want = pillow(*job[1:])
         assert np.array_equal(got, want), f"{name(job)}: {(got != want).sum()} bytes differ"
 
@@ -91,8 +91,8 @@ def test_pillow_large(height, width, to_height, to_width):
 
 def test_pillow_order_of_passes():
     """On both sides of the rule by which Pillow 13 goes down the columns first."""
-    todo = [("pillow", picture(h, h, w, 0), 64, 64) for h in (65, 72, 73, 74, 75, 96) for w in (60, 63, 64, 65, 68, 69, 80)]
-    for job, got in zip(todo, resize(todo)):
+    asked = [("pillow", picture(h, h, w, 0), 64, 64) for h in (65, 72, 73, 74, 75, 96) for w in (60, 63, 64, 65, 68, 69, 80)]
+    for job, got in zip(asked, resize(asked)):
         assert np.array_equal(got, pillow(*job[1:])), name(job)
 
 
