@@ -1,15 +1,15 @@
-/* Attention on the shapes of the 2B model: GFLOP/s, and the fraction of the multiply-add peak that was measured between
- * its calls. A causal row counts the keys that it sees; two products of head_dim multiply-adds for each. */
+/* Attention on the shapes of the 2B model. A causal row counts the keys that it sees; two products of head_dim
+ * multiply-adds for each.
+ *
+ *     bench_attention [--quick | --all] [--threads N] [--only PART] [--seconds S]      --all: one thread too */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "backend/backend.h"
-#include "base/clock.h"
-#include "check.h"
-#include "peak.h"
+#include "measure.h"
 
-enum { SEGMENTS_MAX = 8, REPEATS_MAX = 200, TARGET_MS = 700 };
+enum { SEGMENTS_MAX = 8 };
 
 typedef struct {
     const char *name;
@@ -30,9 +30,12 @@ static const shape shapes[] = {
 
 static float *random_floats(int64_t count) {
     float *x = malloc((size_t)count * sizeof *x);
-    uint64_t seed = check_seed();
-    CHECK(x);
-    for (int64_t i = 0; i < count; i++) x[i] = (float)check_uniform(&seed);
+    uint32_t state = 1;
+    if (!x) bench_fail("out of memory");
+    for (int64_t i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        x[i] = (float)(int32_t)state * 0x1p-31f;
+    }
     return x;
 }
 
@@ -41,7 +44,8 @@ static double flops(const shape *s) {
     return 4.0 * s->segments * s->heads * s->head_dim * rows * keys;
 }
 
-static void measure(qv__backend *cpu, qv__threads *threads, qv__tier tier, const shape *s) {
+static void measure(qv__backend *cpu, const shape *s, double seconds) {
+    static bench_meter m;
     int64_t rows = s->length - s->prefix, q_width = (int64_t)s->heads * s->head_dim;
     int64_t kv_width = (int64_t)s->kv_heads * s->head_dim;
     float *q = random_floats(s->segments * rows * q_width), *out = random_floats(s->segments * rows * q_width);
@@ -55,43 +59,31 @@ static void measure(qv__backend *cpu, qv__threads *threads, qv__tier tier, const
     qv__attention a = {out,       q_width,     q,           q_width,
                        s->heads,  s->kv_heads, s->head_dim, 1.0f / sqrtf((float)s->head_dim),
                        s->causal, segments,    s->segments};
-    double rate[REPEATS_MAX], fraction[REPEATS_MAX];
-    int64_t stop = qv__now_ns() + (int64_t)TARGET_MS * 1000000;
-    int n = 0;
     cpu->ops->attention(cpu, &a);
-    do {
-        double peak = bench_peak_sample(threads, tier);
-        int64_t start = qv__now_ns();
+    for (bench_begin(&m, cpu, seconds, 3); bench_again(&m);) {
+        bench_start(&m);
         cpu->ops->attention(cpu, &a);
-        rate[n] = flops(s) / (double)(qv__now_ns() - start);
-        fraction[n] = peak > 0 ? rate[n] / peak : 0;
-    } while (++n < REPEATS_MAX && qv__now_ns() < stop);
-    bench_summary r = bench_summarize(rate, n), f = bench_summarize(fraction, n);
-    printf("%-26s %8.1f GFLOP/s %6.2f of peak %10.3f ms\n", s->name, r.median, f.median, flops(s) / r.median * 1e-6);
-    free(q);
-    free(out);
-    free(k);
-    free(v);
+        bench_stop(&m, flops(s));
+    }
+    bench_print_row(&m, s->name, 0);
+    free(q), free(out), free(k), free(v);
 }
 
-static void run(qv__tier tier, int threads) {
+static void run(const bench_options *o, int threads) {
     qv_error err = {0};
     qv__backend *cpu;
-    CHECK_OK(qv__cpu_backend_open(threads, qv__tier_name(tier), &cpu, &err), err);
-    qv__threads *for_peak = qv__threads_open(threads);
-    CHECK(for_peak);
-    printf("attention, tier %s, threads %d\n", qv__cpu_backend_tier(cpu), threads);
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) measure(cpu, for_peak, tier, &shapes[i]);
-    qv__threads_close(&for_peak);
+    if (qv__cpu_backend_open(threads, NULL, &cpu, &err)) bench_fail("%s", err.message);
+    printf("# attention, %s, %d threads\n", qv__cpu_backend_tier(cpu), qv__cpu_backend_threads(cpu));
+    bench_print_header();
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        if (bench_wants(o, shapes[i].name))
+            measure(cpu, &shapes[i], o->seconds > 0 ? o->seconds : o->quick ? 0.1 : o->all ? 2 : 0.7);
     cpu->ops->close(cpu);
 }
 
-TEST(best) {
-    run(qv__tier_best(), qv__cpu_count());
-}
-TEST(one_thread) {
-    run(qv__tier_best(), 1);
-}
-TEST(avx2) {
-    if (qv__tier_best() > QV__TIER_AVX2) run(QV__TIER_AVX2, qv__cpu_count());
+int main(int argc, char **argv) {
+    bench_options o = bench_read_options(argc, argv, "Attention on the shapes of the 2B model.");
+    run(&o, o.threads);
+    if (o.all && o.threads != 1) run(&o, 1);
+    return 0;
 }

@@ -1,83 +1,87 @@
-/* Decoding pictures and picking video frames, one thread: megapixels of the result per second. */
+/* Decoding pictures and picking video frames, one thread. */
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/memory.h"
-#include "check.h"
+#include "measure.h"
 #include "media/media.h"
 
-static double seconds_since(int64_t start) {
-    return (double)(qv__now_ns() - start) * 1e-9;
-}
+enum { RUNS = 20, QUICK_RUNS = 3, FRAMES_MAX = 256 };
 
-static void *load(const char *name, size_t *size) {
-    char path[512];
+typedef struct {
     void *data;
+    size_t size;
+    int64_t step;  /* video: every step-th frame */
+    double pixels; /* of what the last run decoded */
+    int frames;
+} job;
+
+static job load(const char *name) {
+    char path[512];
+    job j = {0};
     qv_error err = {0};
     snprintf(path, sizeof path, "golden/data/assets/%s", name);
-    CHECK_OK(qv__media_load(check_source_path(path), NULL, NULL, NULL, &data, size, &err), err);
-    return data;
+    if (qv__media_load(bench_source_path(path), NULL, NULL, NULL, &j.data, &j.size, &err))
+        bench_fail("%s", err.message);
+    return j;
 }
 
-static void print(const char *name, double pixels, double seconds) {
-    printf("%-28s %9.3f ms %9.1f Mpixel/s\n", name, seconds * 1e3, pixels * 1e-6 / seconds);
+static void print(const char *name, const job *j, bench_times t) {
+    printf("%-36s %9.3f ms median %9.3f best %8.1f Mpixel/s\n", name, t.median, t.best, j->pixels * 1e-3 / t.median);
 }
 
-static void measure_picture(const char *name) {
-    size_t size;
-    void *data = load(name, &size);
-    double best = 1e9, pixels = 0;
-    for (int round = 0; round < 20; round++) {
-        qv__bitmap b;
-        qv_error err = {0};
-        int64_t start = qv__now_ns();
-        CHECK_OK(qv__image_decode(data, size, false, NULL, &b, &err), err);
-        double s = seconds_since(start);
-        pixels = (double)b.height * b.width;
-        if (s < best) best = s;
-        qv__bitmap_clear(&b);
-    }
-    print(name, pixels, best);
-    qv__free(data);
+static void decode_picture(void *context) {
+    job *j = context;
+    qv__bitmap b;
+    qv_error err = {0};
+    if (qv__image_decode(j->data, j->size, false, NULL, &b, &err)) bench_fail("%s", err.message);
+    j->pixels = (double)b.height * b.width;
+    qv__bitmap_clear(&b);
 }
 
-/* Opening included, as every request pays it. step: every step-th frame. */
-static void measure_video(const char *name, int64_t step) {
-    size_t size;
-    void *data = load(name, &size);
-    double best = 1e9, pixels = 0;
-    int count = 0;
-    for (int round = 0; round < 5; round++) {
-        qv__video *v = NULL;
-        qv__video_facts facts;
-        qv_error err = {0};
-        int64_t indices[256];
-        qv__bitmap frames[256];
-        int64_t start = qv__now_ns();
-        CHECK_OK(qv__video_open(data, size, NULL, &v, &facts, &err), err);
-        for (count = 0; count < 256 && count * step < facts.frames; count++) indices[count] = count * step;
-        CHECK_OK(qv__video_read(v, indices, count, frames, &err), err);
-        double s = seconds_since(start);
-        qv__video_close(&v);
-        pixels = (double)count * facts.height * facts.width;
-        if (s < best) best = s;
-        for (int i = 0; i < count; i++) qv__bitmap_clear(&frames[i]);
-    }
+/* Opening included, as every request pays it. */
+static void decode_video(void *context) {
+    job *j = context;
+    qv__video *v = NULL;
+    qv__video_facts facts;
+    qv_error err = {0};
+    int64_t indices[FRAMES_MAX];
+    qv__bitmap frames[FRAMES_MAX];
+    if (qv__video_open(j->data, j->size, NULL, &v, &facts, &err)) bench_fail("%s", err.message);
+    for (j->frames = 0; j->frames < FRAMES_MAX && j->frames * j->step < facts.frames; j->frames++)
+        indices[j->frames] = j->frames * j->step;
+    if (qv__video_read(v, indices, j->frames, frames, &err)) bench_fail("%s", err.message);
+    qv__video_close(&v);
+    j->pixels = (double)j->frames * facts.height * facts.width;
+    for (int i = 0; i < j->frames; i++) qv__bitmap_clear(&frames[i]);
+}
+
+static void measure_picture(const bench_options *o, const char *name) {
+    if (!bench_wants(o, name)) return;
+    job j = load(name);
+    bench_times t = bench_time(decode_picture, &j, o->quick ? QUICK_RUNS : RUNS);
+    print(name, &j, t);
+    qv__free(j.data);
+}
+
+static void measure_video(const bench_options *o, const char *name, int64_t step) {
     char text[64];
-    snprintf(text, sizeof text, "%s, %d frames", name, count);
-    print(text, pixels, best);
-    qv__free(data);
+    if (!bench_wants(o, name)) return;
+    job j = load(name);
+    j.step = step;
+    bench_times t = bench_time(decode_video, &j, o->quick ? QUICK_RUNS : RUNS);
+    snprintf(text, sizeof text, "%s, %d frames", name, j.frames);
+    print(text, &j, t);
+    qv__free(j.data);
 }
 
-TEST(pictures) {
-    static const char *const names[] = {"large.jpg", "base.jpg",   "progressive.jpg", "vga.png",
-                                        "rgba.png",  "lossy.webp", "lossless.webp",   "still.gif"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) measure_picture(names[i]);
-}
-
-TEST(videos) {
-    measure_video("h264.mp4", 1);
-    measure_video("h264.mp4", 24);
-    measure_video("vp9.webm", 10);
-    measure_video("lossless_rgb.mkv", 8);
+int main(int argc, char **argv) {
+    static const char *const pictures[] = {"large.jpg", "base.jpg",   "progressive.jpg", "vga.png",
+                                           "rgba.png",  "lossy.webp", "lossless.webp",   "still.gif"};
+    bench_options o = bench_read_options(argc, argv, "Decoding pictures and picking video frames, one thread.");
+    for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++) measure_picture(&o, pictures[i]);
+    measure_video(&o, "h264.mp4", 1);
+    measure_video(&o, "h264.mp4", 24);
+    measure_video(&o, "vp9.webm", 10);
+    measure_video(&o, "lossless_rgb.mkv", 8);
+    return 0;
 }

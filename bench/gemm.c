@@ -1,13 +1,14 @@
-/* The linear op on the shapes of the 2B model: GFLOP/s, and the fraction of the multiply-add peak that was measured
- * between its calls. The weights of successive calls lie in different memory, as those of successive layers do. */
+/* The linear op on the shapes of the 2B model. The weights of successive calls lie in different memory, as those of
+ * successive layers do.
+ *
+ *     bench_gemm [--quick | --all] [--threads N] [--only PART] [--seconds S]      --all: one thread too */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "backend/backend.h"
-#include "check.h"
-#include "peak.h"
+#include "measure.h"
 
-enum { WEIGHT_BYTES = 96 << 20, ROWS_MAX = 1024, WIDTH_MAX = 6144, REPEATS = 9 };
+enum { WEIGHT_BYTES = 96 << 20, ROWS_MAX = 1024, WIDTH_MAX = 6144 };
 
 typedef struct {
     const char *name;
@@ -28,22 +29,27 @@ static const shape shapes[] = {
 
 typedef struct {
     qv__backend *backend;
-    qv__threads *threads; /* as many as the backend's, for the peak */
-    qv__tier tier;
     uint16_t *weights;
     float *x, *out, *bias;
 } bench;
 
-static double call(const bench *b, const shape *s, int64_t rows, int turn) {
+/* The weights of shape `s` for the turn-th call. Returns how many matrices they are. */
+static int open_weights(const bench *b, const shape *s, int turn, qv__weight w[2]) {
     qv_error err = {0};
-    int64_t size = s->outputs * s->inputs, matrices = s->epilogue == QV__EPI_SILU_MUL ? 2 : 1;
-    int64_t copies = WEIGHT_BYTES / 2 / (size * matrices);
-    qv__weight w[2];
+    int matrices = s->epilogue == QV__EPI_SILU_MUL ? 2 : 1;
+    int64_t size = s->outputs * s->inputs, copies = WEIGHT_BYTES / 2 / (size * matrices);
     for (int i = 0; i < matrices; i++) {
         qv__tensor t = {.name = s->name, .dtype = QV__BF16, .rank = 2, .shape = {s->outputs, s->inputs}};
         t.data = b->weights + (turn % copies * matrices + i) * size;
-        CHECK_OK(b->backend->ops->weight_open(b->backend, &t, s->outputs, s->inputs, &w[i], &err), err);
+        if (b->backend->ops->weight_open(b->backend, &t, s->outputs, s->inputs, &w[i], &err))
+            bench_fail("%s", err.message);
     }
+    return matrices;
+}
+
+static void call(const bench *b, const shape *s, int64_t rows, int turn, bench_meter *m) {
+    qv__weight w[2];
+    int matrices = open_weights(b, s, turn, w);
     qv__linear args = {.out = b->out,
                        .out_stride = s->outputs,
                        .x = b->x,
@@ -55,57 +61,59 @@ static double call(const bench *b, const shape *s, int64_t rows, int turn) {
                        .epilogue = s->epilogue,
                        .residual = s->residual ? b->out : NULL,
                        .residual_stride = s->outputs};
-    int threads = qv__threads_count(b->threads);
-    int64_t start = bench_now_ns(threads);
+    bench_start(m);
     b->backend->ops->linear(b->backend, &args);
-    return 2.0 * (double)rows * (double)(size * matrices) / (double)(bench_now_ns(threads) - start);
+    bench_stop(m, 2.0 * (double)rows * (double)(s->outputs * s->inputs * matrices));
+    for (int i = 0; i < matrices; i++) b->backend->ops->weight_close(b->backend, &w[i]);
 }
 
-static void measure(const bench *b, const shape *s, int64_t rows) {
-    double speed[REPEATS], peak[REPEATS];
-    for (int i = -1; i < REPEATS; i++) { /* the first warms up */
-        double g = call(b, s, rows, i + 1), p = bench_peak_sample(b->threads, b->tier);
-        if (i >= 0) speed[i] = g, peak[i] = p;
+static void measure(const bench *b, const shape *s, int64_t rows, const bench_options *o) {
+    static bench_meter m;
+    char name[64];
+    double seconds = o->seconds > 0 ? o->seconds : o->quick ? 0.03 : o->all ? 1 : 0.2;
+    snprintf(name, sizeof name, "%s, %lld rows", s->name, (long long)rows);
+    if (!bench_wants(o, name)) return;
+    bench_begin(&m, b->backend, 0, 1); /* warms up */
+    call(b, s, rows, 0, &m);
+    for (bench_begin(&m, b->backend, seconds, 5); bench_again(&m);) call(b, s, rows, m.runs + 1, &m);
+    bench_print_row(&m, name, 0);
+}
+
+static void fill(bench *b) {
+    uint32_t state = 1;
+    b->weights = malloc(WEIGHT_BYTES);
+    b->x = malloc(sizeof(float) * ROWS_MAX * WIDTH_MAX);
+    b->out = calloc(sizeof(float), ROWS_MAX * WIDTH_MAX);
+    b->bias = calloc(sizeof(float), WIDTH_MAX);
+    if (!b->weights || !b->x || !b->out || !b->bias) bench_fail("out of memory");
+    for (size_t i = 0; i < WEIGHT_BYTES / 2; i++) {
+        state = state * 1664525u + 1013904223u;
+        b->weights[i] = (uint16_t)(0x3c00 | (state >> 16 & 0x807f));
     }
-    bench_summary g = bench_summarize(speed, REPEATS), p = bench_summarize(peak, REPEATS);
-    printf("%-12s %5lld %12.1f %8.1f %8.1f %6.2f %6.2f\n", s->name, (long long)rows, g.median, g.max, p.median,
-           p.median > 0 ? g.median / p.median : 0.0, p.max > 0 ? g.max / p.max : 0.0);
+    for (size_t i = 0; i < (size_t)ROWS_MAX * WIDTH_MAX; i++) {
+        state = state * 1664525u + 1013904223u;
+        b->x[i] = (float)(int32_t)state * 0x1p-31f;
+    }
 }
 
-static void run(qv__tier tier, int threads) {
+static void run(const bench_options *o, int threads) {
     static const int64_t rows[] = {1, 8, 20, 64, 200, 256, 800, 1024};
-    const char *only = getenv("QVEC_BENCH_ROWS"); /* one number of rows, any */
-    if (tier > qv__tier_best()) check_skip("this machine has no %s", qv__tier_name(tier));
-    if (only && (atoi(only) < 1 || atoi(only) > ROWS_MAX)) check_skip("QVEC_BENCH_ROWS is 1 to %d", ROWS_MAX);
     qv_error err = {0};
-    bench b = {.tier = tier, .threads = qv__threads_open(threads)};
-    CHECK(b.threads);
-    CHECK_OK(qv__cpu_backend_open(threads, qv__tier_name(tier), &b.backend, &err), err);
-    uint64_t seed = 1;
-    b.weights = malloc(WEIGHT_BYTES);
-    b.x = malloc(sizeof(float) * ROWS_MAX * WIDTH_MAX);
-    b.out = calloc(sizeof(float), ROWS_MAX * WIDTH_MAX);
-    b.bias = calloc(sizeof(float), WIDTH_MAX);
-    CHECK(b.weights && b.x && b.out && b.bias);
-    for (size_t i = 0; i < WEIGHT_BYTES / 2; i++) b.weights[i] = (uint16_t)(0x3c00 | (check_random(&seed) & 0x807f));
-    for (size_t i = 0; i < (size_t)ROWS_MAX * WIDTH_MAX; i++) b.x[i] = (float)check_uniform(&seed);
-    printf("# %s, %d threads; fraction of the peak by medians, and by the best samples\n", qv__tier_name(tier),
-           threads);
-    printf("%-12s %5s %12s %8s %8s %6s %6s\n", "", "rows", "GFLOP/s", "max", "peak", "med", "max");
+    bench b = {0};
+    if (qv__cpu_backend_open(threads, NULL, &b.backend, &err)) bench_fail("%s", err.message);
+    fill(&b);
+    printf("# linear, %s, %d threads\n", qv__cpu_backend_tier(b.backend), qv__cpu_backend_threads(b.backend));
+    bench_print_header();
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (size_t j = 0; j < (only ? 1 : sizeof rows / sizeof *rows); j++)
-            measure(&b, &shapes[i], only ? atoi(only) : rows[j]);
+        for (size_t j = 0; j < sizeof rows / sizeof *rows; j++)
+            if (!o->quick || rows[j] == 1 || rows[j] == 20 || rows[j] == 200) measure(&b, &shapes[i], rows[j], o);
     free(b.weights), free(b.x), free(b.out), free(b.bias);
     b.backend->ops->close(b.backend);
-    qv__threads_close(&b.threads);
 }
 
-TEST(best) {
-    run(qv__tier_best(), qv__cpu_count());
-}
-TEST(one_thread) {
-    run(qv__tier_best(), 1);
-}
-TEST(avx2_one_thread) {
-    if (qv__tier_best() > QV__TIER_AVX2) run(QV__TIER_AVX2, 1);
+int main(int argc, char **argv) {
+    bench_options o = bench_read_options(argc, argv, "The linear op on the shapes of the 2B model.");
+    run(&o, o.threads);
+    if (o.all && o.threads != 1) run(&o, 1);
+    return 0;
 }

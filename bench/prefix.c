@@ -1,7 +1,9 @@
 /* What sharing prefixes saves: documents reranked against one query, and short queries under the official prompt's
- * head, with the prefix store on and off. Made weights of the 2B's shape; minutes on a small machine.
+ * head, with the prefix store on and off, in turns. Prompts are as long as the official recipes make them. Beside the
+ * first case the bound: the time of the documents' bare tokens and one query, as prompts that have nothing in common.
  *
- *     bench_prefix [--quick] [--documents N] [--queries N]      --quick: a small model, seconds */
+ *     bench_prefix [--quick | --all] [--threads N] [--shape 2b|8b|small] [--only PART]
+ *     --quick: a small model; --all: 50 documents and 32 queries instead of 6 and 8 */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,16 +11,23 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "engine/engine.h"
-#include "prep/prompt.h"
+#include "model.h"
 
-enum { QUERY = 64, DOCUMENT = 100, HEAD = 14, OWN = 16, TAIL = 5, MOST = 1000, MAX_TOKENS = 2048, NESTED = 1024 };
+/* Tokens. The recipes put RERANK_HEAD and EMBED_HEAD in front of the query, and some behind the text. */
+enum { QUERY = 64, DOCUMENT = 100, RERANK_HEAD = 61, RERANK_TAIL = 5, EMBED_HEAD = 14, WORDS = 15, EMBED_TAIL = 6 };
+enum { MOST = 64, TURNS_MAX = 5 };
 
 typedef struct {
-    qv__checkpoint *checkpoint;
-    qv__backend *backend;
-    qv__network *network;
-} model;
+    const char *name;
+    int head, text, tail; /* tokens that all prompts begin with, of each one's own text, and behind it */
+    bool at_once;         /* else each is submitted when the one before is done */
+} bench_case;
+
+static const bench_case cases[] = {
+    {"rerank: query 64, documents of 100", RERANK_HEAD + QUERY, DOCUMENT, RERANK_TAIL, true},
+    {"queries of 15 tokens, one by one", EMBED_HEAD, WORDS, EMBED_TAIL, false},
+    {"queries of 15 tokens, at once", EMBED_HEAD, WORDS, EMBED_TAIL, true},
+};
 
 typedef struct {
     pthread_mutex_t lock;
@@ -26,57 +35,13 @@ typedef struct {
     size_t waiting;
 } latch;
 
-static uint64_t state = 88172645463325252u;
-
-static int32_t random_id(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (int32_t)(state % 150000);
-}
-
-static _Noreturn void stop(const qv_error *err) {
-    fprintf(stderr, "bench_prefix: %s\n", err->message);
-    exit(1);
-}
-
-static void open_model(const char *name, model *m) {
-    char folder[4096];
-    qv_error err = {0};
-    const char *root = getenv("QVEC_TEST_CHECKPOINTS");
-    const qv__checkpoint_options made = {.load_format = "dummy"};
-    const qv__network_options options = {
-        .max_tokens = MAX_TOKENS, .nested_tokens = NESTED, .score_head = true, .yes_id = 9693, .no_id = 2152};
-    snprintf(folder, sizeof folder, "%s/%s", root ? root : "build/tests/checkpoints", name);
-    if (qv__checkpoint_open(folder, &made, &m->checkpoint, &err) || qv__cpu_backend_open(0, NULL, &m->backend, &err) ||
-        qv__network_open(m->backend, m->checkpoint, &options, &m->network, &err))
-        stop(&err);
-    printf("%s, %d threads, %s\n", name, qv__cpu_backend_threads(m->backend), qv__cpu_backend_tier(m->backend));
-}
-
-static void close_model(model *m) {
-    qv__network_close(&m->network);
-    m->backend->ops->close(m->backend);
-    qv__checkpoint_close(&m->checkpoint);
-}
+static qv_model *model;
 
 static void count_down(qv__item *item) {
     latch *l = item->user;
     pthread_mutex_lock(&l->lock);
     if (--l->waiting == 0) pthread_cond_signal(&l->all_done);
     pthread_mutex_unlock(&l->lock);
-}
-
-/* `head` tokens that are everyone's, `own` that are random, `tail` that are everyone's. */
-static void make_item(const model *m, qv__item *item, const int32_t *shared, int head, int own, int tail, latch *l) {
-    *item = (qv__item){.want_score = true, .done = count_down, .user = l};
-    qv__sequence *s = &item->sequence;
-    s->length = head + own + tail;
-    s->ids = qv__arena_alloc(&item->arena, (size_t)s->length, sizeof *s->ids);
-    s->positions = qv__arena_alloc(&item->arena, 3 * (size_t)s->length, sizeof *s->positions);
-    if (!s->ids || !s->positions) stop(&(qv_error){.message = "out of memory"});
-    for (int i = 0; i < s->length; i++) s->ids[i] = i < head || i >= head + own ? shared[i % QUERY] : random_id();
-    qv__positions(qv__checkpoint_config(m->checkpoint), s->ids, s->length, NULL, 0, s->positions);
 }
 
 static void wait_for_all(latch *l) {
@@ -87,59 +52,76 @@ static void wait_for_all(latch *l) {
 
 typedef struct {
     double seconds, cpu; /* cpu: of all threads; the fairer one on a busy machine */
-    int64_t saved;
+    int64_t saved;       /* tokens that were not computed again */
 } result;
 
-/* All of them, submitted at once or each when the one before is done. A new engine: its store is empty. */
-static result measure(const model *m, qv__item **items, int count, bool at_once, bool store, latch *l) {
+typedef enum { SHARED, APART, BOUND } way;
+
+/* `count` prompts through a new engine, whose store is empty; bound: the bare texts and one head instead. */
+static result measure(const bench_case *c, int count, way how) {
+    static qv__item items[MOST + 1];
+    qv__item *pointers[MOST + 1];
+    latch l = {.lock = PTHREAD_MUTEX_INITIALIZER, .all_done = PTHREAD_COND_INITIALIZER};
+    const qv__sequence *like = bench_text(model, c->head, NULL, 0);
     qv__engine *e;
     qv_error err = {0};
     qv__engine_stats stats;
-    qv__engine_options options = {.prefix_cache_bytes = store ? 512 << 20 : 0, .nested_tokens = NESTED};
-    if (qv__engine_open(m->network, &options, &e, &err)) stop(&err);
+    qv__engine_options options = {.prefix_cache_bytes = how == SHARED ? 512 << 20 : 0,
+                                  .nested_tokens = QV__NESTED_TOKENS};
+    if (how == BOUND) count++;
+    for (int i = 0; i < count; i++) {
+        const qv__sequence *s = how != BOUND ? bench_text(model, c->head + c->text + c->tail, like, c->head)
+                                : i == 0     ? like
+                                             : bench_text(model, c->text, NULL, 0);
+        items[i] = (qv__item){.sequence = *s, .want_score = true, .done = count_down, .user = &l};
+        pointers[i] = &items[i];
+    }
+    if (qv__engine_open(model->network, &options, &e, &err)) bench_fail("%s", err.message);
     int64_t start = qv__now_ns();
     clock_t cpu = clock();
-    for (int i = 0; i < count; i += at_once ? count : 1) {
-        l->waiting = at_once ? (size_t)count : 1;
-        if (qv__engine_submit(e, items + i, l->waiting, &err)) stop(&err);
-        wait_for_all(l);
+    for (int i = 0; i < count; i += c->at_once ? count : 1) {
+        l.waiting = c->at_once ? (size_t)count : 1;
+        if (qv__engine_submit(e, pointers + i, l.waiting, &err)) bench_fail("%s", err.message);
+        wait_for_all(&l);
     }
     result r = {(double)(qv__now_ns() - start) * 1e-9, (double)(clock() - cpu) / CLOCKS_PER_SEC, 0};
     qv__engine_get_stats(e, &stats);
-    if (stats.failed_items) stop(&items[0]->error);
+    if (stats.failed_items) bench_fail("%s", items[0].error.message);
     r.saved = stats.prefix_tokens;
     qv__engine_close(&e, true);
     return r;
 }
 
-static void compare(const model *m, const char *name, int count, int head, int own, int tail, bool at_once) {
-    static qv__item items[MOST], *pointers[MOST];
-    int32_t shared[QUERY];
-    latch l = {.lock = PTHREAD_MUTEX_INITIALIZER, .all_done = PTHREAD_COND_INITIALIZER};
-    for (int i = 0; i < QUERY; i++) shared[i] = random_id();
-    for (int i = 0; i < count; i++) make_item(m, pointers[i] = &items[i], shared, head, own, tail, &l);
-    result on = measure(m, pointers, count, at_once, true, &l), off = measure(m, pointers, count, at_once, false, &l);
-    printf("%-34s off %8.3f s, on %8.3f s (%.2fx; CPU time %.2fx), %lld of %d tokens spared\n", name, off.seconds,
-           on.seconds, off.seconds / on.seconds, off.cpu / on.cpu, (long long)on.saved, count * (head + own + tail));
-    for (int i = 0; i < count; i++) qv__arena_clear(&items[i].arena);
+static double median_ratio(const result *a, const result *b, int turns, bool cpu) {
+    double ratio[TURNS_MAX];
+    for (int i = 0; i < turns; i++) ratio[i] = cpu ? a[i].cpu / b[i].cpu : a[i].seconds / b[i].seconds;
+    return bench_summarize(ratio, turns).median;
 }
 
-static int number(int argc, char **argv, const char *flag, int otherwise) {
-    for (int i = 1; i + 1 < argc; i++)
-        if (strcmp(argv[i], flag) == 0) otherwise = atoi(argv[i + 1]);
-    return otherwise < 1 ? 1 : otherwise > MOST ? MOST : otherwise;
+static void compare(const bench_case *c, int count, int turns) {
+    result on[TURNS_MAX], off[TURNS_MAX], bound[TURNS_MAX];
+    bool bounded = c->at_once && c->text == DOCUMENT;
+    measure(c, 1, SHARED); /* touches the memory */
+    for (int i = 0; i < turns; i++) {
+        on[i] = measure(c, count, SHARED);
+        off[i] = measure(c, count, APART);
+        if (bounded) bound[i] = measure(c, count, BOUND);
+    }
+    printf("%-34s x %2d: off %8.3f s, on %8.3f s, off/on %.2f (CPU time %.2f), %lld of %d tokens spared\n", c->name,
+           count, off[0].seconds, on[0].seconds, median_ratio(off, on, turns, false),
+           median_ratio(off, on, turns, true), (long long)on[0].saved, count * (c->head + c->text + c->tail));
+    if (bounded)
+        printf("%-34s       bound %6.3f s, on/bound %.2f (CPU time %.2f)\n", "", bound[0].seconds,
+               median_ratio(on, bound, turns, false), median_ratio(on, bound, turns, true));
 }
 
 int main(int argc, char **argv) {
-    bool quick = false;
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    for (int i = 1; i < argc; i++) quick = quick || strcmp(argv[i], "--quick") == 0;
-    model m = {0};
-    open_model(quick ? "small-reranker" : "2b-reranker", &m);
-    int documents = number(argc, argv, "--documents", 50), queries = number(argc, argv, "--queries", 32);
-    compare(&m, "rerank: 64 tokens x 100 each", documents, QUERY, DOCUMENT, 0, true);
-    compare(&m, "queries of 16 tokens, one by one", queries, HEAD, OWN, TAIL, false);
-    compare(&m, "queries of 16 tokens, at once", queries, HEAD, OWN, TAIL, true);
-    close_model(&m);
+    bench_options o = bench_read_options(argc, argv, "What sharing prefixes saves, over weights made by rule.");
+    if (o.quick && strcmp(o.shape, "2b") == 0) o.shape = "small";
+    model = bench_open_model(&o, "reranker");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (bench_wants(&o, cases[i].name))
+            compare(&cases[i], !o.all ? i ? 8 : 6 : i ? 32 : 50, o.quick ? TURNS_MAX : o.all ? 3 : 1);
+    qv_model_close(&model);
     return 0;
 }

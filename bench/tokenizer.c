@@ -2,69 +2,93 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/clock.h"
-#include "check.h"
+#include "measure.h"
 #include "text/tokenizer.h"
 
-static double seconds_since(int64_t start) {
-    return (double)(qv__now_ns() - start) * 1e-9;
-}
+enum { RUNS = 7, QUICK_RUNS = 2, SIZE = 4 << 20, QUICK_SIZE = 1 << 18, WORD = 1 << 20 };
 
-static void measure(const qv__tokenizer *t, const char *name, const char *text, size_t size) {
+typedef struct {
+    const char *folder;
+    qv__tokenizer *tokenizer;
+    const char *text;
+    size_t size;
+    qv__ids ids;
+} job;
+
+static void open_tokenizer(void *context) {
+    job *j = context;
     qv_error err = {0};
-    qv__ids ids = {0};
-    double best = 1e9;
-    for (int round = 0; round < 5; round++) {
-        ids.size = 0;
-        int64_t start = qv__now_ns();
-        CHECK_OK(qv__tokenizer_encode(t, text, size, false, 0, &ids, &err), err);
-        double s = seconds_since(start);
-        if (s < best) best = s;
-    }
-    printf("%-16s %8.2f MB/s %10.0f tokens/s\n", name, (double)size * 1e-6 / best, (double)ids.size / best);
-    qv__ids_clear(&ids);
+    qv__tokenizer_close(&j->tokenizer);
+    if (qv__tokenizer_open(j->folder, &j->tokenizer, &err)) bench_fail("%s", err.message);
 }
 
-static char *repeat(const char *unit, size_t unit_size, size_t size) {
-    char *text = malloc(size);
-    for (size_t i = 0; i < size; i++) text[i] = unit[i % unit_size];
+static void encode(void *context) {
+    job *j = context;
+    qv_error err = {0};
+    j->ids.size = 0;
+    if (qv__tokenizer_encode(j->tokenizer, j->text, j->size, false, 0, &j->ids, &err)) bench_fail("%s", err.message);
+}
+
+static void measure(const bench_options *o, job *j, const char *name, const char *text, size_t size) {
+    if (!bench_wants(o, name)) return;
+    j->text = text;
+    j->size = size;
+    bench_times t = bench_time(encode, j, o->quick ? QUICK_RUNS : RUNS);
+    printf("%-36s %9.2f ms median %9.2f best %8.2f MB/s %12.0f tokens/s\n", name, t.median, t.best,
+           (double)size * 1e-3 / t.median, (double)j->ids.size * 1e3 / t.median);
+}
+
+/* `size` bytes or a little more of whole units. *written: how many. */
+static char *repeat(const char *const *units, const size_t *sizes, size_t count, size_t size, size_t *written) {
+    char *text;
+    FILE *f = open_memstream(&text, written);
+    if (!f) bench_fail("out of memory");
+    for (size_t n = 0, i = 0; n < size; i = (i + 1) % count) n += fwrite(units[i], 1, sizes[i], f);
+    fclose(f);
     return text;
 }
 
-TEST(tokenizer) {
-    enum { SIZE = 4 << 20 };
-    static const char english[] = "The capital of China is Beijing, and it's home to 21 million people. ";
-    char path[4096];
-    const char *checkpoints = getenv("QVEC_TEST_CHECKPOINTS");
-    qv_error err = {0};
-    qv__tokenizer *t = NULL;
-    snprintf(path, sizeof path, "%s/tiny-embedding", checkpoints ? checkpoints : check_build_path("checkpoints"));
-    double best = 1e9;
-    for (int round = 0; round < 5; round++) {
-        qv__tokenizer_close(&t);
-        int64_t start = qv__now_ns();
-        CHECK_OK(qv__tokenizer_open(path, &t, &err), err);
-        if (seconds_since(start) < best) best = seconds_since(start);
+static void measure_golden(const bench_options *o, job *j, size_t size) {
+    json_t *rows = json_load_file(bench_source_path("golden/data/tokenizer.json"), JSON_ALLOW_NUL, NULL);
+    size_t count = json_array_size(rows), written;
+    const char **units = calloc(count + 1, sizeof *units);
+    size_t *sizes = calloc(count + 1, sizeof *sizes);
+    if (!rows || !units || !sizes) bench_fail("cannot read the golden strings");
+    for (size_t i = 0; i < count; i++) {
+        const json_t *s = json_array_get(json_array_get(rows, i), 0);
+        units[i] = json_string_value(s);
+        sizes[i] = json_string_length(s);
     }
-    printf("%-16s %8.1f ms\n", "open", best * 1e3);
-    char *text = repeat(english, sizeof english - 1, SIZE / (sizeof english - 1) * (sizeof english - 1));
-    measure(t, "English", text, SIZE / (sizeof english - 1) * (sizeof english - 1));
+    char *text = repeat(units, sizes, count, size, &written);
+    measure(o, j, "mixed scripts", text, written);
     free(text);
-    json_t *rows = json_load_file(check_source_path("golden/data/tokenizer.json"), JSON_ALLOW_NUL, NULL);
-    CHECK(rows);
-    size_t written;
-    FILE *f = open_memstream(&text, &written);
-    for (size_t n = 0, i = 0; n < SIZE; i++) {
-        const json_t *s = json_array_get(json_array_get(rows, i % json_array_size(rows)), 0);
-        n += fwrite(json_string_value(s), 1, json_string_length(s), f);
-    }
-    fclose(f);
-    measure(t, "mixed scripts", text, written);
-    free(text);
-    text = repeat("a", 1, 1 << 20);
-    measure(t, "one 1 MiB word", text, 1 << 20);
-    free(text);
+    free(units);
+    free(sizes);
     json_decref(rows);
-    qv__tokenizer_close(&t);
+}
+
+static void measure_unit(const bench_options *o, job *j, const char *name, const char *unit, size_t size) {
+    size_t unit_size = strlen(unit), written;
+    char *text = repeat(&unit, &unit_size, 1, size, &written);
+    measure(o, j, name, text, written);
+    free(text);
+}
+
+int main(int argc, char **argv) {
+    bench_options o = bench_read_options(argc, argv, "Opening the tokenizer and encoding, one thread.");
+    const char *root = getenv("QVEC_TEST_CHECKPOINTS");
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s/tiny-embedding", root ? root : "build/tests/checkpoints");
+    job j = {.folder = folder};
+    bench_times t = bench_time(open_tokenizer, &j, o.quick ? QUICK_RUNS : RUNS);
+    printf("%-36s %9.2f ms median %9.2f best\n", "open", t.median, t.best);
+    size_t size = o.quick ? QUICK_SIZE : SIZE;
+    measure_unit(&o, &j, "English", "The capital of China is Beijing, and it's home to 21 million people. ", size);
+    measure_golden(&o, &j, size);
+    measure_unit(&o, &j, "one 1 MiB word", "a", WORD);
+    qv__ids_clear(&j.ids);
+    qv__tokenizer_close(&j.tokenizer);
+    return 0;
 }

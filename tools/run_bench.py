@@ -1,32 +1,72 @@
 #!/usr/bin/env python3
-"""Runs every benchmark program of the build folder and prints their lines under each other.
+"""Runs the benchmark programs of the build folder, the machine's peak first, and prints their lines as one table.
 
-    tools/run_bench.py --build build [--only NAME]
+    tools/run_bench.py [--build build] [--quick | --all] [--threads N] [--only NAME ...] [-- FLAGS]
 
-A benchmark is an executable build/bench/bench_NAME. It prints lines of text; what it prints is shown as it is.
+A benchmark is an executable build/bench/bench_NAME. By itself this takes three to four minutes on two CPUs, with --quick
+seconds (small models), with --all about an hour. FLAGS go to the programs as they are: -- --shape 8b --only 200.
 """
 import argparse
 import os
+import platform
 import subprocess
 import sys
+import time
 
-if __name__ == "__main__":
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ORDER = ("peak", "forward", "prefix", "attention", "gemm", "tokenizer", "decode", "resize")
+
+
+def cpu_name():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def commit():
+    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return done.stdout.strip() or "no commit"
+
+
+def programs(folder, only):
+    """Names of the programs there, in the order of ORDER, then the others."""
+    found = {n[len("bench_"):] for n in (os.listdir(folder) if os.path.isdir(folder) else [])
+             if n.startswith("bench_") and os.path.isfile(os.path.join(folder, n))
+             and os.access(os.path.join(folder, n), os.X_OK)}
+    names = [n for n in ORDER if n in found] + sorted(found - set(ORDER))
+    return [n for n in names if not only or any(part in n for part in only)]
+
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build")
-    parser.add_argument("--only", help="run only the programs whose name contains this")
+    parser.add_argument("--only", nargs="+", help="run only the programs whose name contains one of these")
+    parser.add_argument("--threads", help="default: all CPUs")
+    depth = parser.add_mutually_exclusive_group()
+    depth.add_argument("--quick", action="store_true", help="small models, seconds")
+    depth.add_argument("--all", action="store_true", help="every case, more repeats")
+    parser.add_argument("flags", nargs="*", help="behind --: handed to the programs")
     arguments = parser.parse_args()
-    folder = os.path.join(arguments.build, "bench")
-    names = sorted(n for n in os.listdir(folder) if n.startswith("bench_") and os.access(os.path.join(folder, n), os.X_OK)
-                   and os.path.isfile(os.path.join(folder, n))) if os.path.isdir(folder) else []
-    if arguments.only:
-        names = [n for n in names if arguments.only in n]
+    build = os.path.abspath(arguments.build)
+    names = programs(os.path.join(build, "bench"), arguments.only)
     if not names:
-        sys.exit("no benchmark programs in " + folder)
-    environment = dict(os.environ, QVEC_TEST_BUILD=os.path.abspath(os.path.join(arguments.build, "tests")),
-                       QVEC_TEST_CHECKPOINTS=os.path.abspath(os.path.join(arguments.build, "tests", "checkpoints")),
-                       QVEC_BIN=os.path.abspath(os.path.join(arguments.build, "qvec")))
-    failed = 0
+        sys.exit(f"no such benchmark programs in {build}/bench")
+    flags = arguments.flags + [f for f in ("--quick", "--all") if getattr(arguments, f[2:])]
+    flags += ["--threads", arguments.threads] if arguments.threads else []
+    environment = dict(os.environ, QVEC_TEST_SOURCE=os.path.join(ROOT, "tests"),
+                       QVEC_TEST_CHECKPOINTS=os.path.join(build, "tests", "checkpoints"))
+    print(f"{time.strftime('%Y-%m-%d')}, {cpu_name()}, {len(os.sched_getaffinity(0))} CPUs, {commit()}, "
+          f"load {os.getloadavg()[0]:.1f}", flush=True)
+    failed = []
     for name in names:
-        print(f"\n== {name[len('bench_'):]}", flush=True)
-        failed |= subprocess.run([os.path.join(folder, name)], env=environment).returncode != 0
-    sys.exit(1 if failed else 0)
+        print(f"\n== {name}", flush=True)
+        if subprocess.run([os.path.join(build, "bench", "bench_" + name), *flags], env=environment).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit("failed: " + ", ".join(failed))
+
+
+if __name__ == "__main__":
+    main()
