@@ -12,7 +12,7 @@ BUILD = build
 WERROR = $(if $(filter true,$(CI)),--werror)
 FUZZ_SECONDS ?= 600
 
-.PHONY: build run test bench fuzz format install help packages test-packages all clean
+.PHONY: build run test bench bench-peers fuzz format install help packages test-packages all clean
 .DEFAULT_GOAL = build
 
 build: $(BUILD)/build.ninja ## build/qvec and the built-in model (the default)
@@ -27,6 +27,15 @@ test: test-packages $(BUILD)/build.ninja .venv/ready ## everything: C tests, san
 bench: $(BUILD)/build.ninja ## measure this machine: one table
 	@ninja -C $(BUILD) --quiet
 	@tools/run_bench.py --build $(BUILD)
+
+bench-peers: $(BUILD)/build.ninja $(BUILD)/peers/ready ## the same cases on torch beside it (installs torch: several GB)
+	@ninja -C $(BUILD) --quiet
+	@$(BUILD)/peers/bin/python bench/peers/torch_fp32.py --build $(BUILD)
+
+$(BUILD)/peers/ready: bench/peers/requirements.txt | test-packages
+	python3 -m venv $(BUILD)/peers
+	$(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
+	@touch $@
 
 fuzz: test-packages ## fuzz every parser for FUZZ_SECONDS (600) each
 	@tools/run_tests.py --build $(BUILD) --only fuzz --fuzz-seconds $(FUZZ_SECONDS)

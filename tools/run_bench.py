@@ -5,6 +5,7 @@
 
 A benchmark is an executable build/bench/bench_NAME. By itself this takes three to four minutes on two CPUs, with --quick
 seconds (small models), with --all about an hour. FLAGS go to the programs as they are: -- --shape 8b --only 200.
+`start` is bench/start.py, which makes a file of 4.3 GB: part of --all, or when named by --only.
 """
 import argparse
 import os
@@ -39,6 +40,15 @@ def programs(folder, only):
     return [n for n in names if not only or any(part in n for part in only)]
 
 
+def run_start(build):
+    """bench/start.py with the Python of the tests: whether it did well."""
+    python = os.path.join(ROOT, ".venv", "bin", "python")
+    if not os.path.exists(python):
+        print("skipped: there is no .venv yet; `make test` makes it")
+        return True
+    return subprocess.run([python, os.path.join(ROOT, "bench", "start.py"), "--build", build]).returncode == 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build")
@@ -51,7 +61,8 @@ def main():
     arguments = parser.parse_args()
     build = os.path.abspath(arguments.build)
     names = programs(os.path.join(build, "bench"), arguments.only)
-    if not names:
+    start = "start" in arguments.only if arguments.only else arguments.all
+    if not names and not start:
         sys.exit(f"no such benchmark programs in {build}/bench")
     flags = arguments.flags + [f for f in ("--quick", "--all") if getattr(arguments, f[2:])]
     flags += ["--threads", arguments.threads] if arguments.threads else []
@@ -64,6 +75,9 @@ def main():
         print(f"\n== {name}", flush=True)
         if subprocess.run([os.path.join(build, "bench", "bench_" + name), *flags], env=environment).returncode:
             failed.append(name)
+    if start:
+        print("\n== start", flush=True)
+        failed += [] if run_start(build) else ["start"]
     if failed:
         sys.exit("failed: " + ", ".join(failed))
 

@@ -17,6 +17,7 @@
 #include "store/file.h"
 
 enum { DTYPES = 3, DEFAULT_LENGTH = 32768, DEFAULT_BATCH = 2048 };
+enum { PROGRAM_BYTES = 48 << 20 }; /* code, libraries, tokenizer, threads: as measured, much the same for every model */
 
 typedef struct {
     qv__model_flags model;
@@ -30,7 +31,8 @@ typedef struct {
     qv_task task;
     size_t tensors;
     int64_t parameters, bytes[DTYPES]; /* by qv__dtype */
-    int64_t max_model_len, max_batched_tokens, workspace, image_cache, prefix_cache;
+    int64_t max_model_len, max_batched_tokens, image_cache, prefix_cache;
+    int64_t text_memory, workspace; /* of texts alone; of everything that is not a cache */
     int threads;
     const char *tier, *best_tier;
 } facts;
@@ -58,6 +60,10 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+static int64_t with_program(size_t bytes) {
+    return bytes > INT64_MAX - PROGRAM_BYTES ? INT64_MAX : PROGRAM_BYTES + (int64_t)bytes;
+}
+
 static qv_status gather(const info *o, const qv__checkpoint *c, facts *f, qv_error *err) {
     const qv__model_flags *m = &o->model;
     *f = (facts){.folder = qv__checkpoint_folder(c), .config = qv__checkpoint_config(c)};
@@ -74,7 +80,8 @@ static qv_status gather(const info *o, const qv__checkpoint *c, facts *f, qv_err
     qv__network_options options = {.max_tokens = longest,
                                    .nested_tokens = least(longest, QV__NESTED_TOKENS),
                                    .score_head = f->task == QV_TASK_RERANK};
-    f->workspace = (int64_t)qv__network_bytes(f->config, &options);
+    f->workspace = with_program(qv__network_bytes(f->config, &options));
+    f->text_memory = with_program(qv__network_text_bytes(f->config, &options));
     qv__tier tier;
     qv_status status = qv__tier_parse(m->cpu_tier, &tier, err);
     if (status) return status;
@@ -175,10 +182,12 @@ static void print_weights(const facts *f) {
 static void print_memory(const facts *f) {
     char a[32], b[32], c[32], d[32];
     int64_t total = f->workspace + f->image_cache + f->prefix_cache;
-    printf("memory         %s for --max-model-len %lld and --max-num-batched-tokens %lld\n"
+    printf("memory         %s with texts alone, for --max-model-len %lld and --max-num-batched-tokens %lld\n",
+           bytes_text(f->text_memory, a), (long long)f->max_model_len, (long long)f->max_batched_tokens);
+    printf("               up to %s with pictures, and short inputs computed while a long one pauses\n"
            "               + image cache up to %s + prefix cache up to %s = %s\n",
-           bytes_text(f->workspace, a), (long long)f->max_model_len, (long long)f->max_batched_tokens,
-           bytes_text(f->image_cache, b), bytes_text(f->prefix_cache, c), bytes_text(total, d));
+           bytes_text(f->workspace, a), bytes_text(f->image_cache, b), bytes_text(f->prefix_cache, c),
+           bytes_text(total, d));
     printf("               + weights %s, %s\n", bytes_text(weight_bytes(f), a),
            f->dummy ? "made in memory" : "mapped: in the page cache, shared between processes");
 }
@@ -237,9 +246,9 @@ static json_t *weights_json(const facts *f) {
 }
 
 static json_t *memory_json(const facts *f) {
-    return json_pack("{s:I, s:I, s:I, s:I}", "workspace", (json_int_t)f->workspace, "image_cache",
-                     (json_int_t)f->image_cache, "prefix_cache", (json_int_t)f->prefix_cache, "weights",
-                     (json_int_t)weight_bytes(f));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "text", (json_int_t)f->text_memory, "workspace",
+                     (json_int_t)f->workspace, "image_cache", (json_int_t)f->image_cache, "prefix_cache",
+                     (json_int_t)f->prefix_cache, "weights", (json_int_t)weight_bytes(f));
 }
 
 static bool print_json(const facts *f) {

@@ -108,6 +108,16 @@ size_t qv__network_bytes(const qv__config *config, const qv__network_options *op
     return bytes + nested + qv__weights_bytes(config, o.score_head);
 }
 
+size_t qv__network_text_bytes(const qv__config *config, const qv__network_options *options) {
+    qv__config text = *config;
+    qv__network_options alone = *options;
+    text.has_vision = false;
+    alone.nested_tokens = 0;
+    size_t bytes = qv__network_bytes(&text, &alone);
+    /* The vision tower's vectors are converted at open, whoever uses them. */
+    return bytes == SIZE_MAX ? bytes : bytes + qv__weights_bytes(config, false) - qv__weights_bytes(&text, false);
+}
+
 /* ---- facts ---------------------------------------------------------------------------------------- */
 
 int64_t qv__network_hidden(const qv__network *n) {

@@ -82,6 +82,8 @@ qv_status qv__network_forward(qv__network *network, const qv__batch *batch, qv_s
 /* Memory beyond the mapped weights, for `info`: what a batch of max_tokens rows touches in which pictures take up to
  * max_vision_rows patches, and the converted vectors. SIZE_MAX: does not fit the address space. */
 size_t qv__network_bytes(const qv__config *config, const qv__network_options *options);
+/* The part of it that texts alone touch, when nothing is computed inside `pause`. */
+size_t qv__network_text_bytes(const qv__config *config, const qv__network_options *options);
 int64_t qv__network_hidden(const qv__network *network);
 /* Bytes of k and v together for each token of a prefix. Prefix and feature memory is allocated with the backend's ops.
  */

@@ -417,6 +417,22 @@ TEST(what_a_forward_reads_it_wrote_before) {
     fixture_close(&f);
 }
 
+/* Texts alone, in a network with room for pictures and for nested forwards. */
+TEST(the_memory_estimate_of_texts_is_the_memory_that_they_touch) {
+    fixture f;
+    qv__backend_ops ops;
+    uint64_t state = 31;
+    fixture_forget();
+    fixture_options o = {.model = "small-embedding", .network = {.max_tokens = 3000, .nested_tokens = 500}};
+    open_mapped(&f, &o, &ops, false);
+    qv__batch_item items[] = {{.sequence = fixture_random_text(&f, 2300, &state), .hidden = fixture_row(&f)},
+                              {.sequence = fixture_random_text(&f, 700, &state), .hidden = fixture_row(&f)}};
+    forward(&f, &(qv__batch){.items = items, .count = 2});
+    double touched = (double)touched_bytes(), estimate = (double)qv__network_text_bytes(f.config, &o.network);
+    CHECK_MSG(fabs(touched / estimate - 1) < 0.15, "%.0f bytes touched, %.0f estimated", touched, estimate);
+    fixture_close(&f);
+}
+
 /* One batch of max_tokens rows, in which pictures take max_vision_rows patches. */
 TEST(the_memory_estimate_is_the_memory_that_is_touched) {
     fixture f;
