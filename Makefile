@@ -21,7 +21,7 @@ build: $(BUILD)/build.ninja ## build/qvec and the built-in model (the default)
 run: build ## build, then a short session: tokens, vectors, similarities
 	@tools/session.sh $(BUILD)
 
-test: test-packages $(BUILD)/build.ninja .venv/ready ## everything: C tests, sanitizers, Python tests, fuzzing (11 minutes on two cores)
+test: test-packages $(BUILD)/build.ninja .venv/ready ## everything: C tests, sanitizers, Python tests, fuzzing (10 minutes on two cores)
 	@tools/run_tests.py --build $(BUILD) --python .venv/bin/python
 
 bench: $(BUILD)/build.ninja ## measure this machine: one table
