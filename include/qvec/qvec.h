@@ -87,7 +87,14 @@ typedef struct qv_model_options {
     int64_t max_queued_items;   /* items waiting in the queue before QV_OVERLOADED; default 65536 */
     int64_t image_cache_bytes;  /* cache of finished picture features; default 256 MiB, -1: off */
     int64_t prefix_cache_bytes; /* store of keys and values of shared prefixes; default 512 MiB, -1: off */
-    const char *media_root;     /* folder that QV_PART_*_FILE paths must lie below; NULL: files anywhere */
+    /* Limits of a picture or video from outside; over one it is refused with QV_MEDIA_LIMIT. */
+    int64_t max_media_bytes;   /* of an encoded file; default 256 MiB */
+    int64_t max_image_pixels;  /* of a picture or frame as decoded; default 89,478,485 */
+    int64_t max_image_side;    /* default 65,535 */
+    int64_t max_video_frames;  /* that a video may hold; default 200,000 */
+    int64_t max_decoded_bytes; /* frames of one video kept together; default 2 GiB */
+    double max_decode_seconds; /* wall time of one decode; default 60 */
+    const char *media_root;    /* folder that QV_PART_*_FILE paths must lie below; NULL: files anywhere */
 } qv_model_options;
 
 /* Opens a checkpoint folder (config.json, tokenizer files, safetensors). Weights are mapped, not copied.
@@ -141,6 +148,7 @@ typedef struct qv_input {
     bool no_normalize;              /* leave the vector at its natural length */
     bool no_special_tokens;         /* raw prompt: do not append the tokenizer's end token */
     int64_t min_pixels, max_pixels; /* per picture, after resizing; 0: 4096 and 1,843,200 */
+    bool apply_orientation;         /* turn pictures as their EXIF orientation says; the reference does not */
     double fps;                     /* frames taken per second of video; 0: 1 */
     int max_frames;                 /* 0: 64 */
 } qv_input;

@@ -265,6 +265,7 @@ static qv_status read_limits(const json_t *o, qv_input *input, qv__refusal *r) {
     int64_t frames = input->max_frames;
     qv_status status = qv__field_int(o, "min_pixels", 1, INT32_MAX, &input->min_pixels, r);
     if (!status) status = qv__field_int(o, "max_pixels", 1, INT32_MAX, &input->max_pixels, r);
+    if (!status) status = qv__field_bool(o, "apply_orientation", &input->apply_orientation, r);
     if (!status) status = qv__field_number(o, "fps", 0.001, 1000, &input->fps, r);
     if (!status) status = qv__field_int(o, "num_frames", 1, 100000, &frames, r);
     if (!status) status = qv__field_int(o, "max_frames", 1, 100000, &frames, r);

@@ -109,7 +109,25 @@ static const char *prompt_name(const qv__job *job) {
     return job->facts[0].prompt == QV_PROMPT_OFFICIAL ? "official" : "raw";
 }
 
+/* [[{"height","width","tokens"}, ...], ...]: each input's pictures and frame pairs, in the order they enter the model.
+ */
+static void write_pictures(const qv__job *job, qv__buffer *b) {
+    const qv__vision_config *v = &qv__checkpoint_config(job->api->options.model->checkpoint)->vision;
+    int cell = v->patch * v->merge;
+    qv__buffer_puts(b, ",\"pictures\":[");
+    for (size_t i = 0; i < job->count; i++) {
+        const qv__sequence *s = &job->items[i]->sequence;
+        qv__buffer_puts(b, i ? ",[" : "[");
+        for (int k = 0; k < s->run_count; k++)
+            qv__buffer_printf(b, "%s{\"height\":%d,\"width\":%d,\"tokens\":%d}", k ? "," : "", s->runs[k].height,
+                              s->runs[k].width, s->runs[k].height / cell * (s->runs[k].width / cell));
+        qv__buffer_puts(b, "]");
+    }
+    qv__buffer_puts(b, "]");
+}
+
 void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
+    const qv__embed_request *q = job->parsed;
     bool first = true;
     qv__buffer_printf(b, ",\"qvec\":{\"prompt\":\"%s\",\"truncated\":[", prompt_name(job));
     for (size_t i = 0; i < job->count; i++) {
@@ -119,7 +137,9 @@ void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
                           (long long)f->tokens, (long long)f->untruncated);
         first = false;
     }
-    qv__buffer_puts(b, "]}");
+    qv__buffer_puts(b, "]");
+    if (q->tell_pictures) write_pictures(job, b);
+    qv__buffer_puts(b, "}");
 }
 
 /* The same facts in headers, for answers that have no place for them in the body. Slot 0 is the writer's. */

@@ -43,6 +43,7 @@ typedef struct {
     qv__wire dtype;                                                     /* of floats in base64 and bytes */
     bool big_endian;
     const json_t *echo;  /* texts that the answer repeats; NULL: none */
+    bool tell_pictures;  /* the answer tells the size and tokens of each picture */
     const char *warning; /* static; told in a header */
 } qv__embed_request;
 

@@ -44,6 +44,7 @@ static qv_input with_defaults(const qv__job *job, const qv_input *input) {
     qv_input out = *input;
     if (!out.min_pixels) out.min_pixels = d->min_pixels;
     if (!out.max_pixels) out.max_pixels = d->max_pixels;
+    if (d->apply_orientation) out.apply_orientation = true;
     if (out.fps == 0) out.fps = d->fps;
     if (!out.max_frames) out.max_frames = d->max_frames;
     return out;

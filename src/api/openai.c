@@ -83,6 +83,15 @@ static qv_status read_prompt(qv__embed_reader *p) {
     return QV_OK;
 }
 
+/* Ours: what the answer adds to what it tells anyway. */
+static qv_status read_echo(qv__embed_reader *p) {
+    static const char *const things[] = {"none", "pictures", NULL};
+    int thing = 0;
+    qv_status status = qv__field_choice(p->out->body.root, "echo", things, &thing, p->r);
+    p->out->tell_pictures = thing == 1;
+    return status;
+}
+
 /* `input`, or `messages` in its place. */
 static qv_status read_input(qv__embed_reader *p) {
     const json_t *o = p->out->body.root, *input = qv__field(o, "input"), *messages = qv__field(o, "messages");
@@ -100,6 +109,7 @@ qv_status qv__read_openai(qv__embed_reader *p) {
     if (!status) status = read_prompt(p);
     if (!status) status = read_truncation(p);
     if (!status) status = qv__field_choice(p->out->body.root, "modality", modalities, &p->modality, p->r);
+    if (!status) status = read_echo(p);
     if (!status) status = qv__chat_options_read(p->out->body.root, &p->chat, p->r);
     return status ? status : read_input(p);
 }

@@ -39,9 +39,9 @@ static const qv__option rows[] = {
             "Vectors of unit length; --no-normalize leaves them as they come."),
 };
 
-static const char *const fields[] = {"id",         "text",       "image",      "video",      "instruction",
-                                     "prompt",     "dimensions", "min_pixels", "max_pixels", "fps",
-                                     "max_frames", "max_length", "normalize",  NULL};
+static const char *const fields[] = {"id",     "text",       "image",      "video",      "instruction",
+                                     "prompt", "dimensions", "min_pixels", "max_pixels", "apply_orientation",
+                                     "fps",    "max_frames", "max_length", "normalize",  NULL};
 static const char *const answers[] = {"embedding", "tokens", "prompt", "truncated", "untruncated",
                                       "frames",    "ids",    "error",  NULL};
 
@@ -186,6 +186,7 @@ int qv__command_embed(int argc, char **argv) {
         {"Output", qv__matrix_rows, QV__OUTPUT_ROWS, &e.output},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &e.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &e.model},
+        {"Limits of untrusted pictures and videos", qv__limit_rows, QV__LIMIT_ROWS, &e.model},
     };
     qv__usage usage = {
         .name = "embed",
@@ -199,10 +200,10 @@ int qv__command_embed(int argc, char **argv) {
         .notes =
             "A line: {\"id\":..., \"text\":..., \"image\":..., \"video\":..., \"instruction\":..., \"prompt\":..., "
             "\"dimensions\":...,\n"
-            "\"min_pixels\":..., \"max_pixels\":..., \"fps\":..., \"max_frames\":..., \"max_length\":..., "
-            "\"normalize\":...}. text, image and\n"
-            "video are a string or a list; a list under video is the pictures of one. Other fields are carried to the\n"
-            "answer: {\"id\":..., \"embedding\":[...], \"tokens\":41, \"prompt\":\"official\", \"truncated\":false}.",
+            "\"min_pixels\":..., \"max_pixels\":..., \"apply_orientation\":..., \"fps\":..., \"max_frames\":...,\n"
+            "\"max_length\":..., \"normalize\":...}. text, image and video are a string or a list; a list\n"
+            "under video is the pictures of one. Other fields are carried to the answer:\n"
+            "{\"id\":..., \"embedding\":[...], \"tokens\":41, \"prompt\":\"official\", \"truncated\":false}.",
         .sets = sets,
         .set_count = sizeof sets / sizeof *sets,
         .max_positionals = 2,

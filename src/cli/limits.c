@@ -53,7 +53,8 @@ static bool read_limits(const char *text, qv__mm_limits *out) {
 }
 
 static bool read_kwargs(const char *text, qv__mm_limits *out) {
-    static const char *const names[] = {"min_pixels", "max_pixels", "fps", "max_frames", "num_frames", "size", NULL};
+    static const char *const names[] = {
+        "min_pixels", "max_pixels", "apply_orientation", "fps", "max_frames", "num_frames", "size", NULL};
     const char *flag = "--mm-processor-kwargs";
     json_t *object = object_of(flag, text);
     if (!object || !check_names(flag, object, names)) return json_decref(object), false;

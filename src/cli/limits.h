@@ -6,7 +6,7 @@
 
 typedef struct {
     int max_images, max_videos; /* per input; 0: default, -1: none */
-    qv_input defaults;          /* min_pixels, max_pixels, fps, max_frames */
+    qv_input defaults;          /* min_pixels, max_pixels, apply_orientation, fps, max_frames */
 } qv__mm_limits;
 
 /* Either text may be NULL. False: the reason has been printed. */

@@ -247,6 +247,7 @@ qv_status qv__record_wishes(const qv__record *r, qv_input *input) {
     qv_status status = qv__record_text(r, "instruction", &input->instruction);
     if (!status) status = qv__record_int(r, "min_pixels", 1, INT32_MAX, &input->min_pixels);
     if (!status) status = qv__record_int(r, "max_pixels", 1, INT32_MAX, &input->max_pixels);
+    if (!status) status = qv__record_bool(r, "apply_orientation", &input->apply_orientation);
     if (!status) status = qv__record_number(r, "fps", 0.001, 1000, &input->fps);
     if (!status) status = qv__record_int(r, "max_frames", 1, 100000, &frames);
     if (!status) status = qv__record_int(r, "max_length", 1, 1 << 30, &input->max_length);

@@ -42,8 +42,9 @@ static const qv__option rows[] = {
             .max = DOCUMENTS_MAX),
 };
 
-static const char *const fields[] = {"id",         "query", "documents",  "instruction", "top_n", "min_pixels",
-                                     "max_pixels", "fps",   "max_frames", "max_length",  NULL};
+static const char *const fields[] = {"id",    "query",      "documents",  "instruction",
+                                     "top_n", "min_pixels", "max_pixels", "apply_orientation",
+                                     "fps",   "max_frames", "max_length", NULL};
 static const char *const answers[] = {"scores", "order", "tokens", "truncated", "frames",
                                       "ids",    "error", "errors", NULL};
 
@@ -311,6 +312,7 @@ int qv__command_rerank(int argc, char **argv) {
         {"Output", qv__output_rows, QV__OUTPUT_ROWS, &o.output},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &o.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &o.model},
+        {"Limits of untrusted pictures and videos", qv__limit_rows, QV__LIMIT_ROWS, &o.model},
     };
     qv__usage usage = {
         .name = "rerank",
@@ -320,14 +322,13 @@ int qv__command_rerank(int argc, char **argv) {
             "  qvec rerank MODEL --query \"a red car\" --document-image 1.jpg --document-image 2.jpg --top-n 1\n"
             "  qvec rerank MODEL queries.jsonl --output scores.jsonl --resume\n",
         .usage = "[MODEL] [flags] [FILE.jsonl|-]",
-        .notes =
-            "A line: {\"id\":..., \"query\":{\"text\"|\"image\"|\"video\":...}, \"documents\":[{...}, ...], "
-            "\"instruction\":..., \"top_n\":...,\n"
-            "\"min_pixels\":..., \"max_pixels\":..., \"fps\":..., \"max_frames\":..., \"max_length\":...}; a plain "
-            "string stands for\n"
-            "{\"text\":...}. The answer: {\"id\":..., \"scores\":[in the documents' order], \"order\":[indices, best "
-            "first],\n"
-            "\"tokens\":N, \"truncated\":false}; a document that failed has the score null and a place in \"errors\".",
+        .notes = "A line: {\"id\":..., \"query\":{\"text\"|\"image\"|\"video\":...}, \"documents\":[{...}, ...], "
+                 "\"instruction\":..., \"top_n\":...,\n"
+                 "\"min_pixels\":..., \"max_pixels\":..., \"apply_orientation\":..., \"fps\":..., \"max_frames\":...,\n"
+                 "\"max_length\":...}; a plain string stands for {\"text\":...}. The answer:\n"
+                 "{\"id\":..., \"scores\":[in the documents' order], \"order\":[indices, best first], "
+                 "\"tokens\":N, \"truncated\":false};\n"
+                 "a document that failed has the score null and a place in \"errors\".",
         .sets = sets,
         .set_count = sizeof sets / sizeof *sets,
         .max_positionals = 2,

@@ -199,6 +199,7 @@ int qv__command_serve(int argc, char **argv) {
         {"Log and caches", log_rows, sizeof log_rows / sizeof *log_rows, &s},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &s.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &s.model},
+        {"Limits of untrusted pictures and videos", qv__limit_rows, QV__LIMIT_ROWS, &s.model},
     };
     qv__usage usage = {
         .name = "serve",

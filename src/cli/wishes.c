@@ -17,6 +17,8 @@ const qv__option qv__wish_rows[QV__WISH_ROWS] = {
             .max = INT32_MAX),
     QV__ROW("max-pixels", COUNT, AT(max_pixels), "N", "Shrink larger pictures. Default: 1843200.", .min = 1,
             .max = INT32_MAX),
+    QV__ROW("apply-orientation", SWITCH, AT(apply_orientation), NULL,
+            "Turn pictures as their EXIF orientation says; the reference does not. Default: no."),
     QV__ROW("fps", NUMBER, AT(fps), "X", "Frames taken per second of video. Default: 1.", .min = 0, .max = 1000),
     QV__ROW("max-frames", INT, AT(max_frames), "N", "Most frames of a video. Default: 64.", .min = 1, .max = 100000),
     QV__ROW("echo", TEXT, AT(echo), "WHAT", "Add to answers: ids, frames, or ids,frames."),
@@ -43,6 +45,7 @@ void qv__wishes_apply(const qv__wish_flags *wishes, qv_input *input) {
     input->max_length = wishes->max_length;
     input->min_pixels = wishes->min_pixels;
     input->max_pixels = wishes->max_pixels;
+    input->apply_orientation = wishes->apply_orientation;
     input->fps = wishes->fps;
     input->max_frames = (int)wishes->max_frames;
 }

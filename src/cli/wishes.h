@@ -9,13 +9,14 @@ typedef struct {
     const char *instruction;
     int64_t max_length, min_pixels, max_pixels, max_frames; /* 0: default */
     double fps;
+    bool apply_orientation;
     const char *echo; /* "ids", "frames", "ids,frames" */
     bool echo_ids, echo_frames;
 } qv__wish_flags;
 
 /* Rows for sets whose `values` is a qv__wish_flags. */
 extern const qv__option qv__wish_rows[];
-enum { QV__WISH_ROWS = 7 };
+enum { QV__WISH_ROWS = 8 };
 
 /* Reads `echo`. False: the reason has been printed. */
 bool qv__wishes_check(qv__wish_flags *wishes);

@@ -81,7 +81,7 @@ static qv_status decode(const maker *m, const qv_part *part, qv__bitmap *out) {
     bytes b;
     *out = (qv__bitmap){0};
     qv_status status = load(m, part, &b);
-    if (!status) status = qv__image_decode(b.data, b.size, false, limits(m), out, m->err);
+    if (!status) status = qv__image_decode(b.data, b.size, m->wishes->apply_orientation, limits(m), out, m->err);
     qv__free(b.owned);
     return status;
 }

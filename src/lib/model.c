@@ -6,7 +6,7 @@
 #include "lib/session.h"
 #include "store/task.h"
 
-enum { MODEL_LEN = 32768, BATCHED_TOKENS = 2048, QUEUED_ITEMS = 65536, THREADS_MAX = 1024 };
+enum { MODEL_LEN = 32768, BATCHED_TOKENS = 2048, QUEUED_ITEMS = 65536, THREADS_MAX = 1024, SECONDS_MAX = 86400 };
 enum { TOKENS_MAX = 1 << 22 /* the network's rows are numbered in 32 bits many times over */ };
 
 static const int64_t image_cache = 256 << 20, prefix_cache = 512 << 20;
@@ -29,12 +29,31 @@ static qv_status check_options(const qv_model_options *o, qv_error *err) {
                 {"max_batched_tokens", o->max_batched_tokens, 0, TOKENS_MAX},
                 {"max_queued_items", o->max_queued_items, 0, INT32_MAX},
                 {"image_cache_bytes", o->image_cache_bytes, -1, INT64_MAX},
-                {"prefix_cache_bytes", o->prefix_cache_bytes, -1, INT64_MAX}};
+                {"prefix_cache_bytes", o->prefix_cache_bytes, -1, INT64_MAX},
+                {"max_media_bytes", o->max_media_bytes, 0, INT64_MAX},
+                {"max_image_pixels", o->max_image_pixels, 0, INT32_MAX},
+                {"max_image_side", o->max_image_side, 0, INT32_MAX},
+                {"max_video_frames", o->max_video_frames, 0, INT32_MAX},
+                {"max_decoded_bytes", o->max_decoded_bytes, 0, INT64_MAX}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         qv_status status = check_range(rows[i].name, rows[i].value, rows[i].least, rows[i].most, err);
         if (status) return status;
     }
-    return QV_OK;
+    if (o->max_decode_seconds >= 0 && o->max_decode_seconds <= SECONDS_MAX) return QV_OK; /* false for NaN */
+    return qv__fail(err, QV_INVALID_ARGUMENT, "max_decode_seconds is %g; it goes from 0 to %d", o->max_decode_seconds,
+                    SECONDS_MAX);
+}
+
+/* media/'s own limits, where the options name no other. */
+static qv__media_limits media_limits(const qv_model_options *o) {
+    qv__media_limits limits = qv__media_default_limits;
+    if (o->max_media_bytes) limits.max_bytes = o->max_media_bytes;
+    if (o->max_image_pixels) limits.max_pixels = o->max_image_pixels;
+    if (o->max_image_side) limits.max_side = o->max_image_side;
+    if (o->max_video_frames) limits.max_video_frames = o->max_video_frames;
+    if (o->max_decoded_bytes) limits.max_decoded_bytes = o->max_decoded_bytes;
+    if (o->max_decode_seconds > 0) limits.max_seconds = o->max_decode_seconds;
+    return limits;
 }
 
 static qv_status copy_text(const char *from, char **owned, const char **option, qv_error *err) {
@@ -47,6 +66,7 @@ static qv_status take_options(qv_model *m, const qv_model_options *given, qv_err
     if (given) m->options = *given;
     qv_model_options *o = &m->options;
     qv_status status = check_options(o, err);
+    m->media = media_limits(o);
     if (!status) status = copy_text(o->media_root, &m->media_root, &o->media_root, err);
     if (!status) status = copy_text(o->load_format, &m->load_format, &o->load_format, err);
     if (o->threads == 0) o->threads = qv__cpu_count();
@@ -126,7 +146,6 @@ qv_status qv_model_open(const char *folder, const qv_model_options *options, qv_
     if (!folder) return qv__fail(err, QV_INVALID_ARGUMENT, "there is no folder");
     qv_model *m = qv__calloc(1, sizeof *m);
     if (!m) return qv__fail(err, QV_NO_MEMORY, "out of memory for the model");
-    m->media = qv__media_default_limits;
     m->folder = qv__strdup(folder);
     qv_status status = m->folder ? take_options(m, options, err) : qv__fail(err, QV_NO_MEMORY, "out of memory");
     if (!status) status = open_parts(m, err);

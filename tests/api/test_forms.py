@@ -327,3 +327,32 @@ def test_a_reranker_does_not_embed(start_null):
     assert null.post("/v2/embed", {"texts": ["a"]})[0] == 501
     assert [a["index"] for a in good(null, "/", {"query": "a", "texts": ["b", "ccc"]})] == [1, 0]
     assert null.get("/info")[1]["model_type"].keys() == {"reranker"}
+
+
+# ---- pictures ----
+
+def asset(name, mime):
+    with open(os.path.join(harness.ASSETS, name), "rb") as f:
+        return f"data:{mime};base64," + base64.b64encode(f.read()).decode()
+
+
+def test_answer_tells_the_pictures(server):
+    body = {"input": [{"text": "a", "image": [asset("vga.png", "image/png"), asset("small.png", "image/png")]}, {"text": "b"}],
+            "echo": "pictures"}
+    pictures = good(server, "/v1/embeddings", body)["qvec"]["pictures"]
+    assert pictures[0][0] == {"height": 480, "width": 640, "tokens": 300}
+    small = pictures[0][1]
+    assert small["tokens"] == small["height"] // 32 * (small["width"] // 32) and len(pictures[0]) == 2 and pictures[1] == []
+    assert "pictures" not in good(server, "/v1/embeddings", {**body, "echo": "none"})["qvec"]
+    assert server.post("/v1/embeddings", {**body, "echo": "everything"})[0] == 400
+
+
+def test_orientation_is_applied_only_when_asked(server):
+    def one(**fields):
+        body = {"input": {"image": asset("exif6.jpg", "image/jpeg"), **fields}, "echo": "pictures"}
+        answer = good(server, "/v1/embeddings", body)
+        (picture,), = answer["qvec"]["pictures"]
+        return (picture["height"], picture["width"]), answer["data"][0]["embedding"]
+    (size, plain), (turned_size, turned) = one(), one(apply_orientation=True)
+    assert turned_size == size[::-1] != size and turned != plain
+    assert one(apply_orientation=False) == (size, plain)

@@ -20,8 +20,8 @@ def help_of(qvec, command):
 
 def table_of(command):
     """The flags in the source of a command's tables."""
-    shared = {"embed": ["model_flags", "inputs", "wishes", "run_items"], "rerank": ["model_flags", "wishes", "run_items"],
-              "tokenize": [], "info": ["model_flags"], "serve": ["model_flags"], "verify": []}
+    shared = {"embed": ["model_flags", "model_open", "inputs", "wishes", "run_items"], "rerank": ["model_flags", "model_open", "wishes", "run_items"],
+              "tokenize": [], "info": ["model_flags"], "serve": ["model_flags", "model_open"], "verify": []}
     names = set()
     for name in [command, *shared[command]]:
         with open(os.path.join(harness.ROOT, "src", "cli", name + ".c"), encoding="utf-8") as f:

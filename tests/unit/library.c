@@ -70,6 +70,9 @@ TEST(open_refuses_what_it_cannot_do) {
                 {{.max_queued_items = -1}, "max_queued_items"},
                 {{.image_cache_bytes = -2}, "image_cache_bytes is -2"},
                 {{.prefix_cache_bytes = INT64_MIN}, "prefix_cache_bytes"},
+                {{.max_media_bytes = -1}, "max_media_bytes"},
+                {{.max_image_side = (int64_t)1 << 40}, "max_image_side"},
+                {{.max_decode_seconds = NAN}, "max_decode_seconds"},
                 {{.task = (qv_task)7}, "task is 7"},
                 {{.cpu_tier = "sse9"}, "sse9"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
