@@ -52,8 +52,10 @@ TEST(row_blocks_threads_and_tiers_change_no_byte) {
     static const fixture_options ways[] = {
         {.model = "untied-embedding", .network.row_block = 1, .threads = 1},
         {.model = "untied-embedding", .network.row_block = 7, .threads = 3},
+        {.model = "untied-embedding", .network.row_block = 16, .threads = 2},
         {.model = "untied-embedding", .network.row_block = 64, .tier = "c"},
         {.model = "untied-embedding", .network.row_block = 256, .tier = "avx2"},
+        {.model = "untied-embedding", .network.row_block = 4096},
         {.model = "untied-embedding", .network.max_tokens = 701, .tier = "avx512"},
     };
     fixture f;
