@@ -2,7 +2,7 @@
  * head, with the prefix store on and off, in turns. Prompts are as long as the official recipes make them. Beside the
  * first case the bound: the time of the documents' bare tokens and one query, as prompts that have nothing in common.
  *
- *     bench_prefix [--quick | --all] [--threads N] [--shape 2b|8b|small] [--only PART]
+ *     bench_prefix [--quick | --all] [--threads N] [--shape 2b|8b|small] [--only PART] [--seconds S]
  *     --quick: a small model; --all: 50 documents and 32 queries instead of 6 and 8 */
 #include <pthread.h>
 #include <stdio.h>
@@ -98,14 +98,20 @@ static double median_ratio(const result *a, const result *b, int turns, bool cpu
     return bench_summarize(ratio, turns).median;
 }
 
-static void compare(const bench_case *c, int count, int turns) {
+/* As many turns as fit into `seconds`, at least one. */
+static void compare(const bench_case *c, int count, double seconds) {
     result on[TURNS_MAX], off[TURNS_MAX], bound[TURNS_MAX];
+    int turns = 0;
     bool bounded = c->at_once && c->text == DOCUMENT;
     measure(c, 1, SHARED); /* touches the memory */
-    for (int i = 0; i < turns; i++) {
-        on[i] = measure(c, count, SHARED);
-        off[i] = measure(c, count, APART);
-        if (bounded) bound[i] = measure(c, count, BOUND);
+    int64_t start = qv__now_ns();
+    double used = 0; /* seconds */
+    while (turns < TURNS_MAX && used * (turns + 1) <= seconds * (turns ? turns : 1)) {
+        on[turns] = measure(c, count, SHARED);
+        off[turns] = measure(c, count, APART);
+        if (bounded) bound[turns] = measure(c, count, BOUND);
+        turns++;
+        used = (double)(qv__now_ns() - start) * 1e-9;
     }
     printf("%-34s x %2d: off %8.3f s, on %8.3f s, off/on %.2f (CPU time %.2f), %lld of %d tokens spared\n", c->name,
            count, off[0].seconds, on[0].seconds, median_ratio(off, on, turns, false),
@@ -119,9 +125,11 @@ int main(int argc, char **argv) {
     bench_options o = bench_read_options(argc, argv, "What sharing prefixes saves, over weights made by rule.");
     if (o.quick && strcmp(o.shape, "2b") == 0) o.shape = "small";
     model = bench_open_model(&o, "reranker");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (bench_wants(&o, cases[i].name))
-            compare(&cases[i], !o.all ? i ? 8 : 6 : i ? 32 : 50, o.quick ? TURNS_MAX : o.all ? 3 : 1);
+    double seconds = o.seconds > 0 ? o.seconds : o.quick ? 2 : o.all ? 400 : 15;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int few = i ? 8 : 6, many = i ? 32 : 50; /* documents come first, then queries */
+        if (bench_wants(&o, cases[i].name)) compare(&cases[i], o.all ? many : few, seconds);
+    }
     qv_model_close(&model);
     return 0;
 }
