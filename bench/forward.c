@@ -208,6 +208,6 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
             if (wanted(&o, &cases[i])) measure(&o, &cases[i]);
     }
-    qv_model_close(&model);
+    bench_close_model(&model);
     return 0;
 }

@@ -6,6 +6,9 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/memory.h"
+
+static qv__arena prompts;
 
 qv_model *bench_open_model(const bench_options *o, const char *kind) {
     const char *root = getenv("QVEC_TEST_CHECKPOINTS");
@@ -20,6 +23,11 @@ qv_model *bench_open_model(const bench_options *o, const char *kind) {
     printf("# %s-%s, weights made by rule in %.1f s; %d threads, %s\n", o->shape, kind,
            (double)(qv__now_ns() - start) * 1e-9, m->options.threads, m->options.cpu_tier);
     return m;
+}
+
+void bench_close_model(qv_model **model) {
+    qv_model_close(model);
+    qv__arena_clear(&prompts);
 }
 
 /* ---- prompts -------------------------------------------------------------------------------------- */
@@ -37,9 +45,9 @@ int32_t bench_random_id(void) {
 }
 
 static void *make(size_t count, size_t size) {
-    void *block = calloc(count, size);
+    void *block = qv__arena_alloc(&prompts, count, size);
     if (!block) bench_fail("out of memory");
-    return block;
+    return memset(block, 0, count * size);
 }
 
 static qv__sequence *new_sequence(int32_t length) {

@@ -8,11 +8,12 @@
 /* The tests' checkpoint `shape`-`kind` (kind: "embedding", "reranker"), its caches off. The program ends on failure.
  * Its network may be used directly while nothing is asked of the model itself. Prints one line about it. */
 qv_model *bench_open_model(const bench_options *o, const char *kind);
+void bench_close_model(qv_model **model); /* and frees all prompts that were made */
 
 int32_t bench_random_id(void); /* of a text token */
-/* `length` random ids, of which the first `head` are those of `like` (NULL: none). Lives until the program ends. */
+/* `length` random ids, of which the first `head` are those of `like` (NULL: none). Lives until the model is closed. */
 qv__sequence *bench_text(const qv_model *m, int32_t length, const qv__sequence *like, int32_t head);
-/* A picture of random pixels alone, without text. Lives until the program ends. */
+/* A picture of random pixels alone, without text. Lives as long. */
 qv__sequence *bench_picture(const qv_model *m, int height, int width);
 
 /* Twice the multiply-adds of all products of matrices that a forward computes for a prompt of which rows behind

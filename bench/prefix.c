@@ -130,6 +130,6 @@ int main(int argc, char **argv) {
         int few = i ? 8 : 6, many = i ? 32 : 50; /* documents come first, then queries */
         if (bench_wants(&o, cases[i].name)) compare(&cases[i], o.all ? many : few, seconds);
     }
-    qv_model_close(&model);
+    bench_close_model(&model);
     return 0;
 }

@@ -28,6 +28,7 @@ from transformers.modeling_utils import no_init_weights
 NEEDED_MEMORY = 15 << 30
 TEXTS = {"text 1 x 20": (1, 20), "text 1 x 200": (1, 200), "text 4 x 200": (4, 200), "text 1 x 1000": (1, 1000)}
 PICTURE = "picture, JPEG to vector"
+SETTLE = 0.5  # seconds; torch's threads go on spinning for a while
 WORDS_AROUND = 22  # tokens of the official prompt around a picture
 
 
@@ -110,6 +111,7 @@ def measure(name, ours, theirs, rounds):
     ours.run(name), theirs.run(name)
     mine, fractions, others = [], [], []
     for _ in range(rounds):
+        time.sleep(SETTLE)
         ms, fraction = ours.run(name)
         mine.append(ms)
         fractions.append(fraction)
