@@ -18,9 +18,9 @@ typedef struct {
     int64_t max_documents;      /* per rerank or score request; 0: 10000, as at Cohere */
     int64_t max_body_bytes;     /* told in errors; enforced by http/ */
     int max_images, max_videos; /* per input; 0: 999, as in vLLM; negative: none */
-    qv_input defaults;          /* min_pixels, max_pixels, apply_orientation, fps, max_frames of inputs that do not say them */
-    bool local_media;           /* file:// URLs are read, below the model's media_root */
-    int workers;                /* threads that parse and prepare; 0: default */
+    qv_input defaults; /* min_pixels, max_pixels, apply_orientation, fps, max_frames of inputs that do not say them */
+    bool local_media;  /* file:// URLs are read, below the model's media_root */
+    int workers;       /* threads that parse and prepare; 0: default */
 } qv__api_options;
 
 typedef struct qv__request qv__request;

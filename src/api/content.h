@@ -31,6 +31,7 @@ qv_status qv__content_add_media(qv__content *c, const json_t *value, bool video)
 qv_status qv__content_object(qv__content *c, const json_t *object, qv_input *input);
 void qv__content_end(const qv__content *c, qv_input *input);
 
-/* min_pixels, max_pixels, apply_orientation, fps, max_frames; vLLM's mm_processor_kwargs and media_io_kwargs; all optional. */
+/* min_pixels, max_pixels, apply_orientation, fps, max_frames; vLLM's mm_processor_kwargs and media_io_kwargs; all
+ * optional. */
 qv_status qv__content_limits(const json_t *object, qv_input *input, qv__refusal *r);
 #endif

@@ -109,18 +109,17 @@ static const char *prompt_name(const qv__job *job) {
     return job->facts[0].prompt == QV_PROMPT_OFFICIAL ? "official" : "raw";
 }
 
-/* [[{"height","width","tokens"}, ...], ...]: each input's pictures and frame pairs, in the order they enter the model.
- */
+/* [[{"height","width","tokens"}, ...], ...]: each input's pictures and frame pairs, in the order they enter the
+ * model. */
 static void write_pictures(const qv__job *job, qv__buffer *b) {
     const qv__vision_config *v = &qv__checkpoint_config(job->api->options.model->checkpoint)->vision;
-    int cell = v->patch * v->merge;
     qv__buffer_puts(b, ",\"pictures\":[");
     for (size_t i = 0; i < job->count; i++) {
         const qv__sequence *s = &job->items[i]->sequence;
         qv__buffer_puts(b, i ? ",[" : "[");
         for (int k = 0; k < s->run_count; k++)
-            qv__buffer_printf(b, "%s{\"height\":%d,\"width\":%d,\"tokens\":%d}", k ? "," : "", s->runs[k].height,
-                              s->runs[k].width, s->runs[k].height / cell * (s->runs[k].width / cell));
+            qv__buffer_printf(b, "%s{\"height\":%d,\"width\":%d,\"tokens\":%lld}", k ? "," : "", s->runs[k].height,
+                              s->runs[k].width, (long long)qv__vision_tokens(v, s->runs[k].height, s->runs[k].width));
         qv__buffer_puts(b, "]");
     }
     qv__buffer_puts(b, "]");
@@ -190,7 +189,8 @@ qv_status qv__embed_start(qv__job *job, const qv__embed_form *form, qv__refusal 
                                .embedding_size = api->model.embedding_size,
                                .max_images = api->options.max_images,
                                .max_videos = api->options.max_videos,
-                               .local_media = api->options.local_media};
+                               .local_media = api->options.local_media,
+                               .defaults = api->options.defaults};
     qv_status status = qv__embed_request_read(form->read, &limits, q, r);
     job->errors = q->errors;
     if (!status) status = qv__job_check_model(job, q->model, r);

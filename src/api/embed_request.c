@@ -325,7 +325,7 @@ qv_status qv__check_outputs(qv__embed_reader *p, const char *name) {
 
 qv_status qv__embed_request_read(qv__embed_read read, const qv__embed_limits *limits, qv__embed_request *out,
                                  qv__refusal *r) {
-    qv__embed_reader p = {.out = out, .limits = limits, .r = r};
+    qv__embed_reader p = {.out = out, .limits = limits, .r = r, .common = limits->defaults};
     const char *user = NULL;
     qv_status status = qv__field_text(out->body.root, "model", &out->model, r);
     if (!status) status = qv__field_text(out->body.root, "user", &user, r);

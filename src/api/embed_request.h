@@ -14,6 +14,7 @@ typedef struct {
     int64_t max_inputs, max_model_len, embedding_size;
     int max_images, max_videos; /* per input */
     bool local_media;           /* file:// URLs are taken */
+    qv_input defaults;          /* what each input starts from */
 } qv__embed_limits;
 
 /* One way to write a vector; base64 is that of its values' bytes. */

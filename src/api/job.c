@@ -38,31 +38,17 @@ static qv_status refuse_gone(qv__refusal *r) {
     return qv__refuse(r, QV_CANCELLED, NULL, "The client closed the connection.");
 }
 
-/* The server's defaults where the input says nothing. */
-static qv_input with_defaults(const qv__job *job, const qv_input *input) {
-    const qv_input *d = &job->api->options.defaults;
-    qv_input out = *input;
-    if (!out.min_pixels) out.min_pixels = d->min_pixels;
-    if (!out.max_pixels) out.max_pixels = d->max_pixels;
-    if (d->apply_orientation) out.apply_orientation = true;
-    if (out.fps == 0) out.fps = d->fps;
-    if (!out.max_frames) out.max_frames = d->max_frames;
-    return out;
-}
-
 qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r) {
     if (job->request->gone) return refuse_gone(r);
     qv_error err = {0};
-    qv_input full = with_defaults(job, input);
-    qv_status status = qv__session_prepare(job->api->options.model, &full, NULL, &job->items[job->count],
+    qv_status status = qv__session_prepare(job->api->options.model, input, NULL, &job->items[job->count],
                                            &job->facts[job->count], &err);
     return prepared(job, status, &err, name, r);
 }
 
 qv_status qv__job_open_query(qv__job *job, const qv_input *query, qv__query **out, qv__refusal *r) {
     qv_error err = {0};
-    qv_input full = with_defaults(job, query);
-    qv_status status = qv__query_open(job->api->options.model, &full, NULL, out, &err);
+    qv_status status = qv__query_open(job->api->options.model, query, NULL, out, &err);
     return status ? qv__refuse_error(r, &err, "query", "") : QV_OK;
 }
 

@@ -392,7 +392,8 @@ static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
                                 .max_model_len = api->model.max_model_len,
                                 .max_images = api->options.max_images,
                                 .max_videos = api->options.max_videos,
-                                .local_media = api->options.local_media};
+                                .local_media = api->options.local_media,
+                                .defaults = api->options.defaults};
     q->body = job->body;
     job->body = (qv__body){0};
     qv_status status = rank ? qv__rerank_request_read(&limits, q, r) : qv__score_request_read(&limits, q, r);

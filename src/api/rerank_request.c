@@ -150,7 +150,7 @@ static qv_status parse_dialect(parser *p) {
 }
 
 qv_status qv__rerank_request_read(const qv__rerank_limits *limits, qv__rerank_request *out, qv__refusal *r) {
-    parser p = {.out = out, .limits = limits, .r = r};
+    parser p = {.out = out, .limits = limits, .r = r, .common = limits->defaults};
     qv_status status = parse_dialect(&p);
     if (!status) status = parse_common(&p);
     if (status) return status;
@@ -177,7 +177,7 @@ static const json_t *find_side(const json_t *o, const char *const *names, const 
 qv_status qv__score_request_read(const qv__rerank_limits *limits, qv__rerank_request *out, qv__refusal *r) {
     static const char *const first[] = {"queries", "data_1", "text_1", NULL};
     static const char *const second[] = {"documents", "items", "data_2", "text_2", NULL};
-    parser p = {.out = out, .limits = limits, .r = r};
+    parser p = {.out = out, .limits = limits, .r = r, .common = limits->defaults};
     const char *left = "queries", *right = "documents";
     qv_status status = parse_common(&p);
     if (status) return status;

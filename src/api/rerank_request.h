@@ -12,6 +12,7 @@ typedef struct {
     int64_t max_documents, max_model_len;
     int max_images, max_videos; /* per query or document */
     bool local_media;           /* file:// URLs are taken */
+    qv_input defaults;          /* what each query and document starts from */
 } qv__rerank_limits;
 
 typedef struct {

@@ -68,7 +68,7 @@ static qv_status tokenize_chat(qv__job *job, const json_t *messages, bool string
                            .max_images = api->options.max_images,
                            .max_videos = api->options.max_videos,
                            .local_media = api->options.local_media};
-    qv_input input = {0};
+    qv_input input = api->options.defaults;
     qv_status status = qv__chat_options_read(job->body.root, &options, r);
     if (!status) status = qv__content_limits(job->body.root, &input, r);
     if (!status) status = qv__messages_input(&content, messages, &options, &input);

@@ -356,3 +356,21 @@ def test_orientation_is_applied_only_when_asked(server):
     (size, plain), (turned_size, turned) = one(), one(apply_orientation=True)
     assert turned_size == size[::-1] != size and turned != plain
     assert one(apply_orientation=False) == (size, plain)
+
+
+def test_servers_defaults_hold_for_what_says_nothing():
+    with harness.serve(harness.folder("tiny"), "--mm-processor-kwargs", '{"max_pixels": 65536, "apply_orientation": true}') as found:
+        def size(name, mime, **fields):
+            body = {"input": {"image": asset(name, mime), **fields}, "echo": "pictures"}
+            (picture,), = good(found, "/v1/embeddings", body)["qvec"]["pictures"]
+            return picture["height"], picture["width"]
+        height, width = size("vga.png", "image/png")
+        assert height * width <= 65536
+        assert size("vga.png", "image/png", max_pixels=None) == (height, width)
+        assert size("vga.png", "image/png", max_pixels=1843200) == (480, 640)
+        turned, plain = size("exif6.jpg", "image/jpeg"), size("exif6.jpg", "image/jpeg", apply_orientation=False)
+        assert turned == plain[::-1] != plain
+        tokens = [len(good(found, "/tokenize", {"messages": [{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": asset("vga.png", "image/png")}}]}], **fields})["tokens"])
+            for fields in ({}, {"max_pixels": 1843200})]
+        assert tokens[1] - tokens[0] == 300 - height * width // 1024
