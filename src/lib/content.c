@@ -34,9 +34,12 @@ static qv_status no_memory(const maker *m) {
     return qv__fail(m->err, QV_NO_MEMORY, "out of memory for pictures and frames");
 }
 
+static const qv__vision_config *vision(const maker *m) {
+    return &qv__checkpoint_config(m->model->checkpoint)->vision;
+}
+
 static int cell(const maker *m) {
-    const qv__vision_config *v = &qv__checkpoint_config(m->model->checkpoint)->vision;
-    return v->patch * v->merge;
+    return vision(m)->patch * vision(m)->merge;
 }
 
 static const qv__media_limits *limits(const maker *m) {
@@ -45,7 +48,7 @@ static const qv__media_limits *limits(const maker *m) {
 
 /* Counts `frames` pictures of this size against what the model can take at all. */
 static qv_status count_tokens(maker *m, int height, int width, int64_t frames) {
-    int64_t tokens = (int64_t)(height / cell(m)) * (width / cell(m)) * frames, most = m->model->options.max_model_len;
+    int64_t tokens = qv__vision_tokens(vision(m), height, width) * frames, most = m->model->options.max_model_len;
     m->tokens += tokens;
     if (m->tokens <= most) return QV_OK;
     return qv__fail(m->err, QV_TOO_LONG,

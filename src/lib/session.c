@@ -183,18 +183,6 @@ qv_status qv__session_prepare_document(const qv_model *model, qv__query *query, 
     return status;
 }
 
-qv_status qv__session_prepare_pair(const qv_model *model, const qv_input *query, const qv_input *document,
-                                   const char *relative_to, qv__item **out, qv__prepared *facts, qv_error *err) {
-    qv__query *q;
-    *out = NULL;
-    *facts = (qv__prepared){.prompt = QV_PROMPT_OFFICIAL, .dimensions = 1};
-    qv_status status = qv__query_open(model, query, relative_to, &q, err);
-    if (status) return status;
-    status = qv__session_prepare_document(model, q, document, relative_to, out, facts, err);
-    qv__query_release(&q);
-    return status;
-}
-
 /* ---- the answer ---- */
 
 /* The sum of squares runs upwards in double: it is exact to the last bit of a float for any size of vector. */

@@ -42,16 +42,13 @@ typedef struct {
 qv_status qv__session_prepare(const qv_model *model, const qv_input *input, const char *relative_to, qv__item **out,
                               qv__prepared *facts, qv_error *err);
 
-/* The same for one query/document pair; item->want_score is set. instruction, limits: from `query`. */
-qv_status qv__session_prepare_pair(const qv_model *model, const qv_input *query, const qv_input *document,
-                                   const char *relative_to, qv__item **out, qv__prepared *facts, qv_error *err);
-
 /* A query for many documents: its media are decoded once. The input's texts must outlive it. Counted: it lives until it
  * is released and the last item made with it is freed. */
 typedef struct qv__query qv__query;
 qv_status qv__query_open(const qv_model *model, const qv_input *query, const char *relative_to, qv__query **out,
                          qv_error *err);
 void qv__query_release(qv__query **query);
+/* One pair's item, as qv__session_prepare makes them; item->want_score is set. instruction, limits: the query's. */
 qv_status qv__session_prepare_document(const qv_model *model, qv__query *query, const qv_input *document,
                                        const char *relative_to, qv__item **out, qv__prepared *facts, qv_error *err);
 

@@ -131,11 +131,6 @@ size_t qv__network_prefix_bytes(const qv__network *n) {
     return (size_t)n->config.text.layers * (size_t)qv__key_width(&n->config.text) * 2 * sizeof(float);
 }
 
-int64_t qv__network_feature_floats(const qv__network *n, const qv__vision_run *run) {
-    if (!n->config.has_vision) return 0;
-    return qv__run_patches(&n->config.vision, run) / qv__merged(&n->config.vision) * qv__feature_width(&n->config);
-}
-
 /* ---- what the files of model/ share --------------------------------------------------------------- */
 
 void qv__copy_rows(const qv__pass *p, float *out, int64_t out_stride, const float *x, int64_t x_stride, int64_t count,
@@ -199,7 +194,7 @@ static qv_status check_runs(const qv__network *n, const qv__sequence *s, int at,
         if (r->first_token < end)
             return qv__fail(err, QV_INVALID_ARGUMENT, "item %d of the batch: a picture at token %d, before token %lld",
                             at, r->first_token, (long long)end);
-        end = r->first_token + (int64_t)(r->height / cell) * (r->width / cell);
+        end = r->first_token + qv__vision_tokens(v, r->height, r->width);
     }
     return QV_OK;
 }

@@ -89,6 +89,4 @@ int64_t qv__network_hidden(const qv__network *network);
  */
 size_t qv__network_prefix_bytes(const qv__network *network);
 qv__backend *qv__network_backend(const qv__network *network);
-/* Floats of one run's features: tokens * (1 + deepstack) * hidden. */
-int64_t qv__network_feature_floats(const qv__network *network, const qv__vision_run *run);
 #endif

@@ -46,8 +46,7 @@ static void end(builder *b) {
 }
 
 static int64_t tokens_of(const builder *b, const qv__vision_run *run) {
-    int cell = b->config->vision.patch * b->config->vision.merge;
-    return (int64_t)(run->height / cell) * (run->width / cell);
+    return qv__vision_tokens(&b->config->vision, run->height, run->width);
 }
 
 /* ---- writing the text ---- */

@@ -31,6 +31,12 @@ typedef struct {
     int32_t image_token, video_token, vision_start_token, vision_end_token;
 } qv__config;
 
+/* Tokens of a picture, or of a temporal patch, of this many pixels after resizing. */
+static inline int64_t qv__vision_tokens(const qv__vision_config *v, int height, int width) {
+    int cell = v->patch * v->merge;
+    return (int64_t)(height / cell) * (width / cell);
+}
+
 /* Parses config.json's text. Every number is range-checked (sizes positive and at most 2^24, layers and
  * depth at most 512, hidden % heads == 0, sections sum to head_dim/2, ...); the error names the field. */
 qv_status qv__config_parse(const char *json, size_t size, qv__config *out, qv_error *err);

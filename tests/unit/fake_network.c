@@ -63,10 +63,6 @@ size_t qv__network_prefix_bytes(const qv__network *n) {
 int64_t qv__network_hidden(const qv__network *n) {
     return FAKE_HIDDEN;
 }
-int64_t qv__network_feature_floats(const qv__network *n, const qv__vision_run *run) {
-    return fake_run_tokens(run) * 2;
-}
-
 /* ---- the model ---- */
 
 int32_t fake_run_tokens(const qv__vision_run *run) {

@@ -391,7 +391,9 @@ TEST(items_hold_on_to_their_query) {
         CHECK_OK(qv__session_prepare_document(model, query, &document, NULL, &items[i], &facts, &err), err);
     qv__query_release(&query);
     CHECK(!query);
-    CHECK_OK(qv__session_prepare_pair(model, &query_input, &document, NULL, &pair, &facts, &err), err);
+    CHECK_OK(qv__query_open(model, &query_input, NULL, &query, &err), err);
+    CHECK_OK(qv__session_prepare_document(model, query, &document, NULL, &pair, &facts, &err), err);
+    qv__query_release(&query);
     CHECK_INT(facts.visual_count, 1);
     const qv__vision_run *a = items[0]->sequence.runs, *b = items[1]->sequence.runs, *c = pair->sequence.runs;
     CHECK(a->frame[0] == b->frame[0] && a->frame[0] != c->frame[0]);

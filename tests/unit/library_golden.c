@@ -116,11 +116,14 @@ static void rerank_case(qv_model *model, const json_t *item, qv__arena *arena) {
     golden_wishes(item, &query);
     CHECK(count <= 16);
     for (size_t i = 0; i < count; i++) {
+        qv__query *opened;
         qv__item *prepared;
         qv__prepared facts;
         qv_error err = {0};
         documents[i] = golden_input(json_array_get(list, i), arena);
-        CHECK_OK(qv__session_prepare_pair(model, &query, &documents[i], NULL, &prepared, &facts, &err), err);
+        CHECK_OK(qv__query_open(model, &query, NULL, &opened, &err), err);
+        CHECK_OK(qv__session_prepare_document(model, opened, &documents[i], NULL, &prepared, &facts, &err), err);
+        qv__query_release(&opened);
         check_ids(id, &prepared->sequence, json_array_get(json_object_get(item, "ids"), i));
         check_frames(id, &prepared->sequence, json_array_get(json_object_get(item, "frames"), i), true);
         qv__item_free(prepared);

@@ -161,31 +161,6 @@ TEST(a_prefix_grows_in_place) {
 
 /* ---- a forward inside a pause --------------------------------------------------------------------- */
 
-struct nested {
-    const fixture *f;
-    const qv__sequence *text;
-    const float *expected;
-    int calls, different;
-};
-
-static void count_call(void *user) {
-    ++*(int *)user;
-}
-
-static void run_nested(void *user) {
-    struct nested *n = user;
-    qv_status status;
-    qv_error err = {0};
-    int inner_pauses = 0;
-    float hidden[1024];
-    qv__batch_item item = {.sequence = n->text, .hidden = hidden};
-    qv__batch batch = {.items = &item, .count = 1, .pause = count_call, .user = &inner_pauses};
-    n->calls++;
-    if (qv__network_forward(n->f->network, &batch, &status, &err) || status || inner_pauses ||
-        memcmp(hidden, n->expected, (size_t)n->f->hidden * sizeof(float)))
-        n->different++;
-}
-
 TEST(a_forward_inside_a_pause_disturbs_nothing) {
     fixture f;
     uint64_t state = 13;
@@ -194,9 +169,9 @@ TEST(a_forward_inside_a_pause_disturbs_nothing) {
                  &(fixture_options){.model = "tiny-embedding", .network.row_block = 32, .network.nested_tokens = 40});
     qv__sequence *text = fixture_random_text(&f, 100, &state), *small = fixture_random_text(&f, 40, &state);
     const float *expected = fixture_hidden(&f, text);
-    struct nested n = {.f = &f, .text = small, .expected = fixture_hidden(&f, small)};
+    fixture_nested n = {.f = &f, .prompt = small, .expected = fixture_hidden(&f, small)};
     qv__batch_item item = {.sequence = text, .hidden = fixture_row(&f)};
-    forward(&f, &(qv__batch){.items = &item, .count = 1, .pause = run_nested, .user = &n});
+    forward(&f, &(qv__batch){.items = &item, .count = 1, .pause = fixture_run_nested, .user = &n});
     CHECK_ROWS(f, item.hidden, expected);
     CHECK_INT(n.different, 0);
     CHECK_INT(n.calls, 4 * 3 + 1); /* four blocks in each of three layers, one of pooled rows */

@@ -148,3 +148,21 @@ void fixture_prefix_close(const fixture *f, qv__prefix *prefix) {
     f->backend->ops->free(f->backend, prefix->k);
     f->backend->ops->free(f->backend, prefix->v);
 }
+
+static void count_call(void *user) {
+    ++*(int *)user;
+}
+
+void fixture_run_nested(void *nested) {
+    fixture_nested *n = nested;
+    qv_status status;
+    qv_error err = {0};
+    int inner_pauses = 0;
+    float hidden[1024];
+    qv__batch_item item = {.sequence = n->prompt, .hidden = hidden};
+    qv__batch batch = {.items = &item, .count = 1, .pause = count_call, .user = &inner_pauses};
+    n->calls++;
+    if (qv__network_forward(n->f->network, &batch, &status, &err) || status || inner_pauses ||
+        memcmp(hidden, n->expected, (size_t)n->f->hidden * sizeof(float)))
+        n->different++;
+}

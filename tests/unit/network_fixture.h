@@ -44,5 +44,15 @@ const float *fixture_hidden(const fixture *f, const qv__sequence *s);
 /* Room for keys and values in device memory; close with fixture_prefix_close. */
 qv__prefix fixture_prefix(const fixture *f, int64_t capacity);
 void fixture_prefix_close(const fixture *f, qv__prefix *prefix);
+/* A batch's `pause`: runs `prompt` inside it, counts calls and those whose answer was not `expected` or which were
+ * paused in turn. */
+typedef struct {
+    const fixture *f;
+    const qv__sequence *prompt;
+    const float *expected; /* [hidden] */
+    int calls, different;
+} fixture_nested;
+void fixture_run_nested(void *nested);
+
 float *fixture_row(const fixture *f); /* [hidden], filled with a value that no result has */
 #endif

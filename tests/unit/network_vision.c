@@ -102,7 +102,8 @@ static bool find(void *user, const qv__vision_run *run, const float **features) 
 
 static void offer(void *user, const qv__vision_run *run, const float *features, int64_t floats) {
     struct cache *c = user;
-    CHECK_INT(floats, qv__network_feature_floats(c->f->network, run));
+    const qv__vision_config *v = &c->f->config->vision;
+    CHECK_INT(floats, qv__vision_tokens(v, run->height, run->width) * (1 + v->deepstack_count) * c->f->hidden);
     CHECK(c->count < PICTURES);
     c->entries[c->count].features = fixture_alloc((size_t)floats, sizeof(float));
     memcpy(c->entries[c->count].features, features, (size_t)floats * sizeof(float));
@@ -192,25 +193,6 @@ TEST(chunks_may_end_inside_a_picture) {
 
 /* ---- a forward inside a pause --------------------------------------------------------------------- */
 
-struct nested {
-    const fixture *f;
-    const qv__sequence *prompt;
-    const float *expected;
-    int calls, different;
-};
-
-static void run_nested(void *user) {
-    struct nested *n = user;
-    qv_status status;
-    qv_error err = {0};
-    float hidden[1024];
-    qv__batch_item item = {.sequence = n->prompt, .hidden = hidden};
-    n->calls++;
-    if (qv__network_forward(n->f->network, &(qv__batch){.items = &item, .count = 1}, &status, &err) || status ||
-        memcmp(hidden, n->expected, (size_t)n->f->hidden * sizeof(float)))
-        n->different++;
-}
-
 TEST(a_picture_inside_a_pause_of_the_vision_tower) {
     fixture f;
     uint64_t state = 47;
@@ -220,9 +202,9 @@ TEST(a_picture_inside_a_pause_of_the_vision_tower) {
     qv__sequence *outer = fixture_random_mixture(&f, 4, &large, 1, 3, &state);
     qv__sequence *inner = fixture_random_mixture(&f, 2, &small, 1, 3, &state);
     const float *expected = fixture_hidden(&f, outer);
-    struct nested n = {.f = &f, .prompt = inner, .expected = fixture_hidden(&f, inner)};
+    fixture_nested n = {.f = &f, .prompt = inner, .expected = fixture_hidden(&f, inner)};
     qv__batch_item item = {.sequence = outer, .hidden = fixture_row(&f)};
-    forward(&f, &(qv__batch){.items = &item, .count = 1, .pause = run_nested, .user = &n});
+    forward(&f, &(qv__batch){.items = &item, .count = 1, .pause = fixture_run_nested, .user = &n});
     CHECK_ROWS(f, item.hidden, expected);
     CHECK_INT(n.different, 0);
     CHECK_MSG(n.calls > 20, "%d pauses", n.calls);
