@@ -5,7 +5,8 @@
 
 A benchmark is an executable build/bench/bench_NAME. By itself this takes three to four minutes on two CPUs, with --quick
 seconds (small models), with --all about an hour. FLAGS go to the programs as they are: -- --shape 8b --only 200.
-`start` is bench/start.py, which makes a file of 4.3 GB: part of --all, or when named by --only.
+`start` is bench/start.py, which makes a file of 4.3 GB, `serve` is bench/serve.py, which needs wrk: parts of --all, or when
+named by --only.
 """
 import argparse
 import os
@@ -15,6 +16,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SCRIPTS = ("start", "serve")
 ORDER = ("peak", "forward", "prefix", "attention", "gemm", "tokenizer", "decode", "resize")
 
 
@@ -40,13 +42,13 @@ def programs(folder, only):
     return [n for n in names if not only or any(part in n for part in only)]
 
 
-def run_start(build):
-    """bench/start.py with the Python of the tests: whether it did well."""
+def run_script(name, build):
+    """bench/NAME.py with the Python of the tests: whether it did well."""
     python = os.path.join(ROOT, ".venv", "bin", "python")
     if not os.path.exists(python):
         print("skipped: there is no .venv yet; `make test` makes it")
         return True
-    return subprocess.run([python, os.path.join(ROOT, "bench", "start.py"), "--build", build]).returncode == 0
+    return subprocess.run([python, os.path.join(ROOT, "bench", name + ".py"), "--build", build]).returncode == 0
 
 
 def main():
@@ -61,8 +63,8 @@ def main():
     arguments = parser.parse_args()
     build = os.path.abspath(arguments.build)
     names = programs(os.path.join(build, "bench"), arguments.only)
-    start = "start" in arguments.only if arguments.only else arguments.all
-    if not names and not start:
+    scripts = [name for name in SCRIPTS if (name in arguments.only if arguments.only else arguments.all)]
+    if not names and not scripts:
         sys.exit(f"no such benchmark programs in {build}/bench")
     flags = arguments.flags + [f for f in ("--quick", "--all") if getattr(arguments, f[2:])]
     flags += ["--threads", arguments.threads] if arguments.threads else []
@@ -75,9 +77,9 @@ def main():
         print(f"\n== {name}", flush=True)
         if subprocess.run([os.path.join(build, "bench", "bench_" + name), *flags], env=environment).returncode:
             failed.append(name)
-    if start:
-        print("\n== start", flush=True)
-        failed += [] if run_start(build) else ["start"]
+    for name in scripts:
+        print(f"\n== {name}", flush=True)
+        failed += [] if run_script(name, build) else [name]
     if failed:
         sys.exit("failed: " + ", ".join(failed))
 

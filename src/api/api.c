@@ -15,6 +15,9 @@ enum {
     DEFAULT_WORKERS = 4,
     MAX_WORKERS = 64,
     MAX_WAITING = 4096,
+    PLAIN_BODY = 4096,       /* bytes: parsing and tokenizing them takes about as long as handing them over */
+    SHORT_BODY = 256 << 10,  /* bytes: what was made of them is quickly freed */
+    SHORT_ANSWER = 4 * 4096, /* values: written in less than half a millisecond */
     DEFAULT_MAX_INPUTS = 2048,
     DEFAULT_MAX_MEDIA = 999,
     DEFAULT_MAX_DOCUMENTS = 10000
@@ -187,7 +190,16 @@ static void finish_work(qv__work *work) {
 static void item_done(qv__item *item) {
     qv__job *job = item->user;
     if (item->status && !item->error.code) qv__fail(&item->error, item->status, "%s", qv_status_text(item->status));
-    if (atomic_fetch_sub(&job->unfinished, 1) == 1) qv__pool_add_urgent(job->api->pool, &job->work);
+    if (atomic_fetch_sub(&job->unfinished, 1) != 1) return;
+    if (job->short_answer)
+        job->request->computed(job->request);
+    else
+        qv__pool_add_urgent(job->api->pool, &job->work);
+}
+
+void qv__api_finish(qv__api *api, qv__request *request) {
+    qv__job *job = request->job;
+    finish_work(&job->work);
 }
 
 /* How long until what waits now has been computed, by the rate so far. */
@@ -207,6 +219,8 @@ static qv_status submit(qv__job *job, qv__refusal *r) {
     }
     job->unfinished = job->count;
     job->work.run = finish_work;
+    job->short_answer = job->request->computed && job->request->body_size <= SHORT_BODY &&
+                        job->count <= (size_t)SHORT_ANSWER / (size_t)job->api->model.embedding_size;
     qv_error err = {0};
     pthread_mutex_lock(&job->lock); /* finish_work waits here until submit has returned */
     qv_status status = job->request->gone ? refuse_gone(job->api, r) : QV_OK;
@@ -220,19 +234,43 @@ static qv_status submit(qv__job *job, qv__refusal *r) {
     return status;
 }
 
-static void start_work(qv__work *work) {
-    qv__job *job = (qv__job *)work;
+static qv_status parse(qv__job *job, qv__refusal *r) {
+    if (!(job->route->flags & QV__ROUTE_JSON)) return QV_OK;
+    return qv__body_parse(job->request->body, job->request->body_size, &job->body, r);
+}
+
+/* Behind parse. */
+static void start(qv__job *job, qv_status status, qv__refusal *r) {
     qv__response response = {.status = 200, .content_type = "application/json"};
-    qv__refusal r;
-    qv_status status = job->request->gone ? refuse_gone(job->api, &r) : QV_OK;
-    if (!status && job->route->flags & QV__ROUTE_JSON)
-        status = qv__body_parse(job->request->body, job->request->body_size, &job->body, &r);
-    if (!status) status = job->route->start(job, &response, &r);
+    if (!status) status = job->route->start(job, &response, r);
     if (!status && job->finish) {
-        status = submit(job, &r);
+        status = submit(job, r);
         if (!status) return; /* the job may be answered and freed by now */
     }
-    answer(job, status, &r, &response);
+    answer(job, status, r, &response);
+}
+
+static void start_parsed(qv__work *work) {
+    qv__job *job = (qv__job *)work;
+    qv__refusal r;
+    start(job, job->request->gone ? refuse_gone(job->api, &r) : QV_OK, &r);
+}
+
+static void start_work(qv__work *work) {
+    qv__job *job = (qv__job *)work;
+    qv__refusal r;
+    start(job, job->request->gone ? refuse_gone(job->api, &r) : parse(job, &r), &r);
+}
+
+/* On the caller's thread, which moves the bytes of others too: true when the job was started or answered. */
+static bool start_plain(qv__job *job) {
+    qv__refusal r;
+    if (!(job->route->flags & QV__ROUTE_JSON) || job->request->body_size > PLAIN_BODY) return false;
+    qv_status status = parse(job, &r);
+    job->work.run = start_parsed;
+    if (!status && !qv__body_is_plain(job->body.root)) return false;
+    start(job, status, &r);
+    return true;
 }
 
 void qv__api_handle(qv__api *api, qv__request *q) {
@@ -260,7 +298,7 @@ void qv__api_handle(qv__api *api, qv__request *q) {
         pthread_mutex_init(&job->lock, NULL);
         q->job = job;
         count_in(api);
-        if (qv__pool_add(api->pool, &job->work)) return;
+        if (start_plain(job) || qv__pool_add(api->pool, &job->work)) return;
         status = qv__refuse(&r, QV_OVERLOADED, NULL, "%d requests are waiting to be read already.", MAX_WAITING);
         answer(job, status, &r, &response);
         return;

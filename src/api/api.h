@@ -36,6 +36,9 @@ struct qv__request {
     _Atomic bool gone; /* the client hung up; set by qv__api_gone */
     /* Called exactly once, from any thread; takes what it needs from the response before it returns. */
     void (*respond)(qv__request *request, qv__response *response);
+    /* NULL, or called at most once, from any thread: all is computed and the answer is a short one; the caller is to call
+     * qv__api_finish on the thread that sends, which spares a change of threads. Must not block. */
+    void (*computed)(qv__request *request);
     void *user;
     _Atomic(void *) job; /* the api's own */
 };
@@ -57,8 +60,11 @@ void qv__api_close(qv__api **api);
 /* From here on new work is refused and /health says so; what is in flight goes on. */
 void qv__api_drain(qv__api *api);
 
-/* Handles on a worker thread; returns at once. Light routes (health, models) respond before it returns. */
+/* Handles on a worker thread; returns at once. Light routes (health, models) respond before it returns; small requests
+ * of plain texts are parsed and submitted before it returns. */
 void qv__api_handle(qv__api *api, qv__request *request);
+/* Behind `computed`: responds before it returns. */
+void qv__api_finish(qv__api *api, qv__request *request);
 
 /* The client of a request that is being handled hung up: items that still wait are cancelled. The caller makes
  * sure that `respond` does not return before this does. */

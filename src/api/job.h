@@ -50,6 +50,7 @@ struct qv__job {
     size_t count;
     atomic_size_t unfinished;
 
+    bool short_answer; /* made on the thread that sends it, when there is one */
     pthread_mutex_t lock; /* submitted; held while cancelling. Lock order: http's, this, the engine's */
     bool submitted;
 };
@@ -86,6 +87,10 @@ qv_status qv__job_check_model(const qv__job *job, const char *model, qv__refusal
 const char *qv__job_model(const qv__job *job);
 /* "embd-<request id>" and so on, as a JSON string. */
 void qv__job_write_id(const qv__job *job, const char *prefix, qv__buffer *b);
+
+/* plain.c */
+/* Whether reading the request, and making items of it, is sure to be short work: nothing but texts, few of them. */
+bool qv__body_is_plain(const json_t *root);
 
 /* route.c */
 const qv__route *qv__route_find(const char *method, const char *path);

@@ -12,8 +12,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-enum { READING, HANDLING, SUSPENDED, ANSWERED };
-enum { REQUEST_ID_MAX = 128, SMALL_BODY = 256 << 10, SLOWEST_BYTES_PER_SECOND = 16 << 10 };
+enum { READING, HANDLING, SUSPENDED, COMPUTED, ANSWERED };
+enum { REQUEST_ID_MAX = 128, ID_BYTES = 16, SMALL_BODY = 256 << 10, SLOWEST_BYTES_PER_SECOND = 16 << 10 };
 
 typedef struct {
     qv__server *server;
@@ -97,6 +97,13 @@ static void set_answer(exchange *x, qv__response *r) {
     x->response = make_response(x, r);
 }
 
+/* The connection's thread goes on in this state, and is woken when it sleeps. */
+static void go_on(exchange *x, int state) {
+    struct MHD_Connection *connection = x->connection;
+    int before = atomic_exchange(&x->state, state);
+    if (before == SUSPENDED) MHD_resume_connection(connection);
+}
+
 /* qv__request.respond: any thread. */
 static void respond(qv__request *request, qv__response *r) {
     exchange *x = request->user;
@@ -104,13 +111,13 @@ static void respond(qv__request *request, qv__response *r) {
     if (x->watched) qv__watch_remove(s->watch, x->fd);
     set_answer(x, r);
     drop_body(x);
-    int expected = HANDLING;
-    struct MHD_Connection *connection = x->connection;
-    if (!atomic_compare_exchange_strong(&x->state, &expected, ANSWERED)) {
-        x->state = ANSWERED;
-        MHD_resume_connection(connection); /* the exchange may be gone from here on */
-    }
+    go_on(x, ANSWERED); /* the exchange may be gone from here on */
     atomic_fetch_sub(&s->handled, 1);
+}
+
+/* qv__request.computed: any thread. */
+static void computed(qv__request *request) {
+    go_on(request->user, COMPUTED);
 }
 
 static enum MHD_Result send_answer(exchange *x) {
@@ -165,6 +172,15 @@ static const char *header(exchange *x, const char *name) {
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+/* ID_BYTES that nobody had before, from the system once for many. */
+static const uint8_t *random_bytes(void) {
+    static _Thread_local uint8_t pool[64 * ID_BYTES];
+    static _Thread_local size_t left;
+    if (!left && getrandom(pool, sizeof pool, 0) == (ssize_t)sizeof pool) left = sizeof pool;
+    if (left) left -= ID_BYTES;
+    return pool + left;
+}
+
 static void choose_request_id(exchange *x) {
     const char *given = header(x, "X-Request-Id");
     size_t n = given ? strlen(given) : 0;
@@ -175,9 +191,12 @@ static void choose_request_id(exchange *x) {
         memcpy(x->request_id, given, n + 1);
         return;
     }
-    uint8_t random[16] = {0};
-    (void)!getrandom(random, sizeof random, 0);
-    for (int i = 0; i < 16; i++) snprintf(x->request_id + 2 * i, 3, "%02x", random[i]);
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *random = random_bytes();
+    for (int i = 0; i < ID_BYTES; i++) {
+        x->request_id[2 * i] = digits[random[i] >> 4];
+        x->request_id[2 * i + 1] = digits[random[i] & 15];
+    }
 }
 
 /* Who asks, for fairness: by key where there is one, else by address without port. */
@@ -258,6 +277,7 @@ static exchange *begin(qv__server *s, struct MHD_Connection *connection, const c
     x->request.request_id = x->request_id;
     x->request.client = client_of(x);
     x->request.respond = respond;
+    x->request.computed = computed;
     x->request.user = x;
     return x;
 }
@@ -297,6 +317,7 @@ static enum MHD_Result handle_complete(exchange *x) {
     /* light answers (GET) are back before anybody could hang up */
     x->watched = strcmp(x->request.method, "POST") == 0 && qv__watch_add(s->watch, x->fd, x);
     qv__api_handle(s->api, &x->request);
+    if (x->state == COMPUTED) qv__api_finish(s->api, &x->request);
     if (x->state == ANSWERED) return send_answer(x);
     MHD_suspend_connection(x->connection);
     int expected = HANDLING;
@@ -319,6 +340,7 @@ enum MHD_Result qv__exchange_handle(void *server, struct MHD_Connection *connect
         *upload_size = 0;
         return !before && x->refused == 413 ? break_off(x) : MHD_YES;
     }
+    if (x->state == COMPUTED) qv__api_finish(x->server->api, &x->request);
     return x->state == ANSWERED ? send_answer(x) : handle_complete(x);
 }
 
@@ -340,6 +362,7 @@ void qv__exchange_completed(void *server, struct MHD_Connection *connection, voi
     exchange *x = *state;
     if (!x) return;
     *state = NULL;
+    if (x->state == COMPUTED) qv__api_finish(x->server->api, &x->request); /* the client left; the request must end */
     log_access(x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     set_deadline(x, x->server->options.idle_timeout_s);
     drop_body(x);

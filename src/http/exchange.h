@@ -3,6 +3,7 @@
  *   READING -> HANDLING: the body is complete and api/ has the request
  *   HANDLING -> SUSPENDED: the connection sleeps while api/ works (or HANDLING -> ANSWERED when it was quick)
  *   SUSPENDED -> ANSWERED: respond, from any thread, wakes the connection, which then sends
+ *   SUSPENDED -> COMPUTED: the same, but for the connection's thread to make the answer itself, then ANSWERED
  *
  * A request that is refused before or during its body (no such path, too large, no key) never reaches HANDLING. */
 #ifndef QVEC_HTTP_EXCHANGE_H

@@ -13,7 +13,7 @@
 #include "http/exchange.h"
 #include "http/listen.h"
 
-enum { CONNECTION_MEMORY = 64 << 10 /* head of a request, and pieces of its body */, MAX_THREADS = 64 };
+enum { CONNECTION_MEMORY = 16 << 10 /* head of a request, and pieces of its body */, MAX_THREADS = 64 };
 
 /* libmicrohttpd's own messages; they hold no content of requests. */
 static void log_line(void *context, const char *format, va_list args) {

@@ -16,6 +16,7 @@ static const int64_t linger_bytes = 256 << 20; /* read out at most */
 typedef struct {
     void *user;          /* NULL: not watched */
     uint32_t generation; /* tells an old event of the same descriptor from a new one */
+    bool known, hung_up;
 } watched;
 
 typedef struct {
@@ -33,7 +34,7 @@ struct qv__watch {
     watched *entries; /* by descriptor */
     int entry_count;
     bool closing;
-    /* Separate, so that opening and closing connections does not wait for a cancel. Innermost. */
+    /* Separate, so that deadlines do not wait for a cancel. Innermost. */
     pthread_mutex_t peer_lock;
     qv__peer *peers;
     lingering linger[LINGER_MAX];
@@ -46,7 +47,10 @@ static void report(qv__watch *w, uint64_t data) {
     int fd = (int)(data & 0xFFFFFFFF);
     pthread_mutex_lock(&w->lock);
     watched *e = fd < w->entry_count ? &w->entries[fd] : NULL;
-    if (e && e->user && e->generation == (uint32_t)(data >> 32)) w->hung_up(e->user);
+    if (e && e->known && e->generation == (uint32_t)(data >> 32)) {
+        e->hung_up = true;
+        if (e->user) w->hung_up(e->user);
+    }
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -155,17 +159,19 @@ static bool make_room(qv__watch *w, int fd) {
     return true;
 }
 
+static struct epoll_event event_of(int fd, const watched *e) {
+    return (struct epoll_event){.events = EPOLLRDHUP | EPOLLET,
+                                .data.u64 = (uint64_t)e->generation << 32 | (uint32_t)fd};
+}
+
 bool qv__watch_add(qv__watch *w, int fd, void *user) {
     pthread_mutex_lock(&w->lock);
-    bool ok = fd >= 0 && make_room(w, fd);
-    if (ok) {
-        /* generations stay below the two marks */
-        uint32_t generation = (w->entries[fd].generation + 1) & 0x7FFFFFFF;
-        w->entries[fd] = (watched){user, generation};
-        struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT,
-                                    .data.u64 = (uint64_t)generation << 32 | (uint32_t)fd};
-        ok = epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-        if (!ok) w->entries[fd].user = NULL;
+    watched *e = fd >= 0 && fd < w->entry_count ? &w->entries[fd] : NULL;
+    bool ok = e && e->known;
+    if (ok) e->user = user;
+    if (ok && e->hung_up) { /* before anybody asked: the event is asked for again */
+        struct epoll_event event = event_of(fd, e);
+        epoll_ctl(w->epoll, EPOLL_CTL_MOD, fd, &event);
     }
     pthread_mutex_unlock(&w->lock);
     return ok;
@@ -174,7 +180,6 @@ bool qv__watch_add(qv__watch *w, int fd, void *user) {
 void qv__watch_remove(qv__watch *w, int fd) {
     pthread_mutex_lock(&w->lock);
     w->entries[fd].user = NULL;
-    epoll_ctl(w->epoll, EPOLL_CTL_DEL, fd, NULL);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -197,7 +202,30 @@ void qv__watch_linger(qv__watch *w, int fd) {
     pthread_mutex_unlock(&w->peer_lock);
 }
 
+/* The socket is in the epoll set as long as it is open: two calls for a connection, none for a request. */
+static void begin_watching(qv__watch *w, int fd) {
+    pthread_mutex_lock(&w->lock);
+    if (fd >= 0 && make_room(w, fd)) {
+        watched *e = &w->entries[fd];
+        /* generations stay below the two marks */
+        *e = (watched){.generation = (e->generation + 1) & 0x7FFFFFFF};
+        struct epoll_event event = event_of(fd, e);
+        e->known = epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void end_watching(qv__watch *w, int fd) {
+    pthread_mutex_lock(&w->lock);
+    if (fd >= 0 && fd < w->entry_count && w->entries[fd].known) {
+        w->entries[fd].known = false;
+        epoll_ctl(w->epoll, EPOLL_CTL_DEL, fd, NULL);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 void qv__watch_peer_add(qv__watch *w, qv__peer *peer) {
+    begin_watching(w, peer->fd);
     pthread_mutex_lock(&w->peer_lock);
     peer->previous = NULL;
     peer->next = w->peers;
@@ -207,6 +235,7 @@ void qv__watch_peer_add(qv__watch *w, qv__peer *peer) {
 }
 
 void qv__watch_peer_remove(qv__watch *w, qv__peer *peer) {
+    end_watching(w, peer->fd);
     pthread_mutex_lock(&w->peer_lock);
     if (peer->previous)
         peer->previous->next = peer->next;

@@ -22,8 +22,8 @@ typedef struct qv__peer {
 qv__watch *qv__watch_open(void (*hung_up)(void *user));
 void qv__watch_close(qv__watch **watch);
 
-/* hung_up(user) may be called between these two, and never after the second has returned. A half-closed connection
- * counts as hung up. */
+/* Of a socket that is a peer. hung_up(user) may be called between these two, and never after the second has returned. A
+ * half-closed connection counts as hung up. */
 bool qv__watch_add(qv__watch *watch, int fd, void *user);
 void qv__watch_remove(qv__watch *watch, int fd);
 

@@ -3,7 +3,7 @@
  * the server's own cost. It stands in for lib/, engine/ and text/ at their functions; tokens are bytes.
  *
  *   null_server [--port N] [--delay-us N] [--size N] [--max-len N] [--queue N] [--max-body N] [--max-total N] [--idle
- * N]
+ * N] [--batch N]
  *               [--connections N] [--threads N] [--workers N] [--drain N] [--key K]… [--quiet 1] [--rerank 1]
  * Prints its port, serves until SIGTERM, prints "closed". */
 #include <math.h>
@@ -21,10 +21,10 @@
 
 static struct {
     int port, delay_us, size, max_len, queue, max_body, max_total, idle, connections, threads, workers, drain, quiet,
-        rerank;
+        rerank, batch;
     const char *keys[8];
     int key_count;
-} o = {.size = 128, .max_len = 100, .queue = 1000, .max_body = 1 << 20, .idle = 5, .drain = 5};
+} o = {.size = 128, .max_len = 100, .queue = 1000, .max_body = 1 << 20, .idle = 5, .drain = 5, .batch = 1};
 
 /* ---- the engine: one list, one thread ---- */
 
@@ -36,25 +36,47 @@ static qv__item *first;
 static qv__item **last = &first;
 static qv__engine_stats stats;
 
-static void *worker(void *context) {
-    for (;;) {
-        pthread_mutex_lock(&lock);
-        while (!first) pthread_cond_wait(&more, &lock);
-        qv__item *item = first;
-        if (!(first = item->next)) last = &first;
+/* Up to `batch` waiting items, chained. */
+static qv__item *take_batch(void) {
+    pthread_mutex_lock(&lock);
+    while (!first) pthread_cond_wait(&more, &lock);
+    qv__item *batch = first, *item = first;
+    int64_t now = qv__now_ns();
+    for (int i = 1;; i++, item = item->next) {
         item->state = RUNNING;
+        item->started_ns = now;
         stats.waiting_items--;
-        pthread_mutex_unlock(&lock);
-        item->started_ns = qv__now_ns();
-        if (o.delay_us) nanosleep(&(struct timespec){o.delay_us / 1000000, o.delay_us % 1000000 * 1000L}, NULL);
-        item->finished_ns = qv__now_ns();
-        pthread_mutex_lock(&lock);
+        if (i == o.batch || !item->next) break;
+    }
+    if (!(first = item->next)) last = &first;
+    item->next = NULL;
+    pthread_mutex_unlock(&lock);
+    return batch;
+}
+
+static void finish_batch(qv__item *batch) {
+    int64_t now = qv__now_ns();
+    pthread_mutex_lock(&lock);
+    stats.batches++;
+    stats.busy_ns += now - batch->started_ns;
+    for (qv__item *item = batch; item; item = item->next) {
+        item->finished_ns = now;
         item->state = DONE;
         stats.finished_items++;
         stats.finished_tokens += item->sequence.length;
-        stats.busy_ns += item->finished_ns - item->started_ns;
-        pthread_mutex_unlock(&lock);
-        item->done(item);
+    }
+    pthread_mutex_unlock(&lock);
+    for (qv__item *next; batch; batch = next) {
+        next = batch->next;
+        batch->done(batch);
+    }
+}
+
+static void *worker(void *context) {
+    for (;;) {
+        qv__item *batch = take_batch();
+        if (o.delay_us) nanosleep(&(struct timespec){o.delay_us / 1000000, o.delay_us % 1000000 * 1000L}, NULL);
+        finish_batch(batch);
     }
     return NULL;
 }
@@ -253,7 +275,7 @@ static bool read_flag(const char *name, const char *value) {
                  {"max-len", &o.max_len},     {"queue", &o.queue},       {"max-body", &o.max_body},
                  {"max-total", &o.max_total}, {"idle", &o.idle},         {"connections", &o.connections},
                  {"threads", &o.threads},     {"workers", &o.workers},   {"drain", &o.drain},
-                 {"quiet", &o.quiet},         {"rerank", &o.rerank}};
+                 {"quiet", &o.quiet},         {"rerank", &o.rerank},     {"batch", &o.batch}};
     if (strcmp(name, "key") == 0 && o.key_count < 8) return o.keys[o.key_count++] = value, true;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].place = atoi(value), true;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/forms.h"
+#include "api/job.h"
 #include "api/refusal.h"
 #include "api/write.h"
 #include "base/base64.h"
@@ -91,6 +92,28 @@ static uint8_t byte_of(float value, qv__wire wire) {
     uint8_t bits = (uint8_t)b.data[0];
     qv__buffer_clear(&b);
     return bits;
+}
+
+static bool is_plain(const char *text) {
+    json_t *root = json_loads(text, 0, NULL);
+    CHECK(root);
+    bool plain = qv__body_is_plain(root);
+    json_decref(root);
+    return plain;
+}
+
+TEST(only_texts_are_plain) {
+    CHECK(is_plain("{}"));
+    CHECK(is_plain("{\"input\":\"a\",\"model\":\"m\",\"dimensions\":8}"));
+    CHECK(is_plain("{\"query\":\"a\",\"documents\":[\"b\",\"c\"],\"top_n\":1}"));
+    CHECK(is_plain("{\"input\":[[1,2],[3]],\"user\":null}"));
+    CHECK(!is_plain("{\"input\":[{\"image\":\"data:image/png;base64,AA==\"}]}"));
+    CHECK(!is_plain("{\"input\":\"file:///a\",\"modality\":\"image\"}"));
+    CHECK(!is_plain("{\"images\":[\"data:image/png;base64,AA==\"]}"));
+    CHECK(!is_plain("{\"query\":{\"text\":\"a\"},\"documents\":[\"b\"]}"));
+    CHECK(!is_plain("{\"messages\":[]}"));
+    CHECK(is_plain("{\"input\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}"));
+    CHECK(!is_plain("{\"input\":[\"\",1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}"));
 }
 
 TEST(eight_bit_floats_are_torchs) {

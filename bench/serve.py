@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""What the HTTP side costs by itself: the server over a back end that computes nothing, beside a bare libmicrohttpd that
+says hello, driven by wrk over keep-alive connections on the same CPUs, in turns.
+
+    .venv/bin/python bench/serve.py [--build build] [--rounds 5] [--seconds 3] [--only small wide paced idle]
+
+small    requests of one short text, answers of 128 floats as numbers: requests a second over hello's
+wide     the same with answers of 4,096 floats as base64
+paced    latency of `small` at half of its rate, due at fixed times (bench/load.c): P99 over the median
+idle     resident memory with 10,000 idle connections, each of which has sent one request
+
+Needs wrk (Debian: wrk) for the first three.
+"""
+import argparse
+import contextlib
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+IDLE = 10_000
+CASES = ("small", "wide", "paced", "idle")
+SCRIPT = """wrk.method = "POST"
+wrk.body = '%s'
+wrk.headers["Content-Type"] = "application/json"
+"""
+BODIES = {"small": '{"input":"a short question about nothing"}',
+          "wide": '{"input":"a short question about nothing","encoding_format":"base64"}'}
+
+
+@contextlib.contextmanager
+def started(*command):
+    """A server that prints its port first: (port, process id)."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        yield int(process.stdout.readline()), process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Bench:
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.hello = os.path.join(options.build, "bench", "hello_server")
+        self.load = os.path.join(options.build, "bench", "load")
+        self.null = os.path.join(options.build, "tests", "api", "null_server")
+
+    def server(self, size, *flags):
+        return started(self.null, "--quiet", "1", "--queue", "100000", "--batch", "64", "--size", str(size), *flags)
+
+    def path(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def wrk(self, port, case):
+        """Requests a second."""
+        script = self.path(case + ".lua", SCRIPT % BODIES[case])
+        out = subprocess.run(["wrk", "-t1", "-c64", f"-d{self.options.seconds}", "-s", script, f"http://127.0.0.1:{port}/v1/embeddings"],
+                             stdout=subprocess.PIPE, check=True).stdout.decode()
+        if re.search(r"Non-2xx|Socket errors", out):
+            sys.exit(f"{case}: not every request was answered with 200\n{out}")
+        return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+
+    def beside_hello(self, case, size, mark):
+        rates, hellos = [], []
+        with started(self.hello) as (hello, _), self.server(size) as (port, _):
+            for _ in range(self.options.rounds):
+                hellos.append(self.wrk(hello, case))
+                rates.append(self.wrk(port, case))
+        ratios = sorted(rate / hello for rate, hello in zip(rates, hellos))
+        print(f"{case:<6} {statistics.median(rates):8.0f} requests/s, hello {statistics.median(hellos):8.0f}; of hello: median "
+              f"{statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} (mark {mark})", flush=True)
+        return statistics.median(rates)
+
+    def small(self):
+        return self.beside_hello("small", 128, 0.5)
+
+    def wide(self):
+        self.beside_hello("wide", 4096, 0.25)
+
+    def paced(self, rate):
+        body = self.path("small.json", BODIES["small"])
+        found = []
+        with self.server(128) as (port, _):
+            for _ in range(self.options.rounds):
+                out = subprocess.run([self.load, "--port", str(port), "--rate", str(rate / 2), "--seconds", str(self.options.seconds), body],
+                                     stdout=subprocess.PIPE, check=True).stdout
+                answer = json.loads(out)
+                if answer["status"] != {"200": answer["sent"]}:
+                    sys.exit(f"paced: not every request was answered with 200: {answer}")
+                found.append((answer["latency_ms"]["p99"] / answer["latency_ms"]["p50"], answer["latency_ms"]))
+        found.sort(key=lambda one: one[0])
+        times, latency = found[len(found) // 2]
+        print(f"paced  at {rate / 2:.0f} requests/s: median {latency['p50']:.3f} ms, P99 {latency['p99']:.3f} ms, "
+              f"{times:.1f} times; {found[0][0]:.1f} to {found[-1][0]:.1f} (mark 10)", flush=True)
+
+    def idle(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < IDLE + 100:
+            print(f"idle   skipped: {hard} open files are allowed, {IDLE + 100} are needed")
+            return
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        body = BODIES["small"].encode()
+        data = (b"POST /v1/embeddings HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                % (len(body), body))
+        with self.server(128, "--connections", str(3 * IDLE), "--idle", "600") as (port, pid), contextlib.ExitStack() as stack:
+            before = resident(pid)
+            for _ in range(IDLE):
+                wire = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                wire.sendall(data)
+                if not wire.recv(1 << 16).startswith(b"HTTP/1.1 200"):
+                    sys.exit("idle: a request was not answered with 200")
+            after = resident(pid)
+        print(f"idle   {IDLE} connections: {after >> 20} MiB resident, {before >> 20} without (mark 200 MB)", flush=True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * resource.getpagesize()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=CASES, default=CASES)
+    options = parser.parse_args()
+    options.build = os.path.abspath(options.build)
+    if not shutil.which("wrk") and set(options.only) - {"idle"}:
+        sys.exit("wrk is not installed (Debian: apt-get install wrk)")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(options, folder)
+        rate = bench.small() if {"small", "paced"} & set(options.only) else 0
+        if "wide" in options.only:
+            bench.wide()
+        if "paced" in options.only:
+            bench.paced(rate)
+        if "idle" in options.only:
+            bench.idle()
+
+
+if __name__ == "__main__":
+    main()
