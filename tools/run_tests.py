@@ -3,9 +3,9 @@
 
     tools/run_tests.py --build build --python .venv/bin/python [--only SUITE ...] [--fuzz-seconds 20]
 
-Three builds: BUILD as the user has it, build-asan (clang: address and undefined-behaviour sanitizers, libFuzzer; it is
+Four builds: BUILD as the user has it, build-asan (clang: address and undefined-behaviour sanitizers, libFuzzer; it is
 the compile check under clang, runs the C and API tests again, and holds the fuzz targets) and build-tsan (gcc: thread
-sanitizer, for what runs threads). Sanitizer reports go to files through log_path, so that the report of any process
+sanitizer, for what runs threads), build-neon (the kernels for ARM, run in an emulator). Sanitizer reports go to files through log_path, so that the report of any process
 of a suite, however deep, fails the suite."""
 import argparse
 import glob
@@ -24,7 +24,7 @@ import check_tree
 
 ROOT = check_tree.ROOT
 JOBS = min(os.cpu_count() or 1, 8)
-ASAN, TSAN = os.path.join(ROOT, "build-asan"), os.path.join(ROOT, "build-tsan")
+ASAN, TSAN, NEON = (os.path.join(ROOT, "build-" + name) for name in ("asan", "tsan", "neon"))
 # Programs and pytest files that run threads: all that the thread sanitizer needs to see.
 TSAN_PROGRAMS = ("base", "threads", "engine", "engine_threads", "session", "api", "cpu_backend", "network", "prefix_store", "feature_cache")
 TSAN_PYTEST = ("tests/api/test_load.py", "tests/api/test_wire.py", "tests/api/test_rerank.py")
@@ -162,7 +162,8 @@ def suite_checks(suite):
         for name, compiler in {"C99": ["cc", "-std=c99"], "C17": ["cc", "-std=c17"], "C++11": ["c++", "-x", "c++", "-std=c++11"]}.items():
             status, output = suite.run(compiler + strict)
             suite.check(f"qvec.h alone as {name}", [output] if status else [])
-    headers = [path for path in check_tree.sources() if path.endswith(".h")]
+    # The ARM headers are for another compiler; the neon suite includes them all.
+    headers = [path for path in check_tree.sources() if path.endswith(".h") and "/arm/" not in path]
 
     def compiles(path):
         return suite.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-Iinclude", "-Isrc", "-Wall", "-Wextra", "-Wno-unused-parameter",
@@ -209,6 +210,17 @@ def pytest(suite, build, *paths, marks="", timeout=900, **environment):
     with open(os.path.join(suite.logs, "output.txt"), "w", encoding="utf-8") as f:
         f.write(output)
     suite.read_junit(junit, "pytest", status, output)
+
+
+def suite_neon(suite):
+    """The kernels for 64-bit ARM, cross-built and emulated: every test of tests/kernels, byte for byte."""
+    lacking = [name for name in ("aarch64-linux-gnu-gcc", "qemu-aarch64") if not shutil.which(name)]
+    if lacking:
+        suite.add("kernels on ARM", SKIPPED, "this machine lacks " + " and ".join(lacking))
+        return
+    set_up(suite, NEON, "--cross-file", os.path.join(ROOT, "tools", "aarch64.ini"), "--werror", "--buildtype=release", "-Dkernels_only=true")
+    ninja(suite, NEON)
+    meson_test(suite, NEON)
 
 
 def suite_api(suite):
@@ -319,7 +331,7 @@ def check_program(suite, prefix):
         suite.check("installed qvec " + " ".join(arguments), [output] if status or not output.strip() else [])
 
 
-SUITES = {"checks": suite_checks, "build": suite_build, "unit": suite_unit, "install": suite_install, "api": suite_api,
+SUITES = {"checks": suite_checks, "build": suite_build, "unit": suite_unit, "neon": suite_neon, "install": suite_install, "api": suite_api,
           "media": suite_media, "golden": suite_golden, "e2e": suite_e2e, "asan": suite_asan, "fuzz": suite_fuzz, "tsan": suite_tsan}
 
 

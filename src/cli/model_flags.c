@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "cli/builtin.h"
 #include "cli/console.h"
+#include "kernels/tier.h"
 #include "store/checkpoint.h"
 
 #define AT(field) offsetof(qv__model_flags, field)
@@ -26,9 +27,9 @@ const qv__option qv__compute_rows[QV__COMPUTE_ROWS] = {
     QV__ROW("threads", INT, AT(threads), "N", "Compute threads. Default: the CPUs this process may use.", .min = 1,
             .max = 1024),
     QV__ROW("cpu-tier", CHOICE, AT(cpu_tier), "TIER",
-            "Highest kernel tier to use: c, avx2, avx512. Every tier gives the same bytes. Default: auto, the best "
+            "Highest kernel tier to use: c, avx2, avx512 (on ARM: c, neon). Every tier gives the same bytes. Default: auto, the best "
             "there is.",
-            .choices = "auto|c|avx2|avx512"),
+            .choices = QV__TIER_CHOICES),
     QV__ROW("max-model-len", LENGTH, AT(max_model_len), "N",
             "Longest input in tokens (8192, 8k, 25.6k, 32K); auto or -1: the model's limit, at most 32768. "
             "Default: auto.",

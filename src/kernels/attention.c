@@ -55,6 +55,8 @@ const qv__attention_kernels *qv__attention_kernels_of(qv__tier tier) {
 #if defined(__x86_64__)
     if (tier == QV__TIER_AVX512) return &qv__attention_avx512;
     if (tier == QV__TIER_AVX2) return &qv__attention_avx2;
+#elif defined(__aarch64__)
+    if (tier == QV__TIER_NEON) return &qv__attention_neon;
 #endif
     return &portable;
 }

@@ -41,7 +41,6 @@ typedef struct {
 } qv__attention_kernels;
 
 const qv__attention_kernels *qv__attention_kernels_of(qv__tier tier); /* static */
-#if defined(__x86_64__)
-extern const qv__attention_kernels qv__attention_avx2, qv__attention_avx512;
-#endif
+/* One tier each, of one architecture. */
+extern const qv__attention_kernels qv__attention_avx2, qv__attention_avx512, qv__attention_neon;
 #endif

@@ -62,6 +62,8 @@ const qv__gemm_kernels *qv__gemm_kernels_of(qv__tier tier) {
 #if defined(__x86_64__)
     if (tier == QV__TIER_AVX512) return &qv__gemm_avx512;
     if (tier == QV__TIER_AVX2) return &qv__gemm_avx2;
+#elif defined(__aarch64__)
+    if (tier == QV__TIER_NEON) return &qv__gemm_neon;
 #endif
     return &reference;
 }

@@ -64,6 +64,6 @@ typedef struct {
 
 const qv__gemm_kernels *qv__gemm_kernels_of(qv__tier tier);
 
-/* One tier each; present on x86-64. */
-extern const qv__gemm_kernels qv__gemm_avx2, qv__gemm_avx512;
+/* One tier each, of one architecture. */
+extern const qv__gemm_kernels qv__gemm_avx2, qv__gemm_avx512, qv__gemm_neon;
 #endif

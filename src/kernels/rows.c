@@ -69,6 +69,8 @@ const qv__rows_kernels *qv__rows_kernels_of(qv__tier tier) {
 #if defined(__x86_64__)
     if (tier == QV__TIER_AVX512) return &qv__rows_avx512;
     if (tier == QV__TIER_AVX2) return &qv__rows_avx2;
+#elif defined(__aarch64__)
+    if (tier == QV__TIER_NEON) return &qv__rows_neon;
 #endif
     return &portable;
 }

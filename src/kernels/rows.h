@@ -30,9 +30,8 @@ typedef struct {
 } qv__rows_kernels;
 
 const qv__rows_kernels *qv__rows_kernels_of(qv__tier tier); /* static */
-#if defined(__x86_64__)
-extern const qv__rows_kernels qv__rows_avx2, qv__rows_avx512;
-#endif
+/* One tier each, of one architecture. */
+extern const qv__rows_kernels qv__rows_avx2, qv__rows_avx512, qv__rows_neon;
 
 /* Rotary frequencies as torch makes them: f[k] = 1 / base^(2k / dim), k < count, each step rounded to fp32. */
 void qv__rope_frequencies(float *f, int count, double base, int dim);

@@ -25,13 +25,23 @@ qv__tier qv__tier_best(void) {
     const unsigned need7 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     return (saved & ZMM) == ZMM && (b & need7) == need7 ? QV__TIER_AVX512 : QV__TIER_AVX2;
 }
+#elif defined(__aarch64__)
+qv__tier qv__tier_best(void) {
+    return QV__TIER_NEON;
+}
 #else
 qv__tier qv__tier_best(void) {
     return QV__TIER_C;
 }
 #endif
 
+#if defined(__x86_64__)
 static const char *const names[QV__TIER_COUNT] = {"c", "avx2", "avx512"};
+#elif defined(__aarch64__)
+static const char *const names[QV__TIER_COUNT] = {"c", "neon"};
+#else
+static const char *const names[QV__TIER_COUNT] = {"c"};
+#endif
 
 const char *qv__tier_name(qv__tier tier) {
     return (unsigned)tier < QV__TIER_COUNT ? names[tier] : "?";
@@ -43,5 +53,5 @@ qv_status qv__tier_parse(const char *name, qv__tier *tier, qv_error *err) {
     if (!name || strcmp(name, "auto") == 0) return QV_OK;
     for (int i = 0; i < QV__TIER_COUNT; i++)
         if (strcmp(name, names[i]) == 0) return *tier = (qv__tier)i < best ? (qv__tier)i : best, QV_OK;
-    return qv__fail(err, QV_INVALID_ARGUMENT, "no CPU tier \"%.40s\"; there are auto, c, avx2, avx512", name);
+    return qv__fail(err, QV_INVALID_ARGUMENT, "no CPU tier \"%.40s\"; there are " QV__TIER_CHOICES, name);
 }

@@ -139,9 +139,9 @@ static void run(qv__backend *b, const product *p) {
         bool gap = i % stride >= s->outputs;
         float want = gap ? in_place ? p->residual[i] : SENTINEL : p->want[i];
         CHECK_MSG(memcmp(&p->out[i], &want, sizeof want) == 0,
-                  "tier %s, %d threads, %lldx%lldx%lld %s epilogue %d: row %lld, %lld is %a, expected %a",
+                  "tier %s, %d threads, %lldx%lldx%lld, dtype %d, epilogue %d: row %lld, %lld is %a, expected %a",
                   qv__cpu_backend_tier(b), qv__cpu_backend_threads(b), (long long)s->rows, (long long)s->outputs,
-                  (long long)s->inputs, qv__dtype_name(s->dtype), (int)s->epilogue, (long long)(i / stride),
+                  (long long)s->inputs, (int)s->dtype, (int)s->epilogue, (long long)(i / stride),
                   (long long)(i % stride), (double)p->out[i], (double)want);
     }
     b->ops->weight_close(b, &w);
