@@ -114,8 +114,10 @@ static qv_status check(const qv__api *api, const qv__request *q, const qv__route
     return QV_OK;
 }
 
+static const int64_t no_time[QV__STAGES]; /* of what is answered at once */
+
 static void send(qv__api *api, qv__request *q, qv__errors errors, qv_status status, const qv__refusal *r,
-                 qv__response *response) {
+                 qv__response *response, const int64_t stage_ns[QV__STAGES]) {
     if (!status && response->body.failed) {
         qv__refusal lack;
         qv__refuse(&lack, QV_NO_MEMORY, NULL, "No memory for the answer.");
@@ -127,8 +129,10 @@ static void send(qv__api *api, qv__request *q, qv__errors errors, qv_status stat
     atomic_fetch_add(&api->answered[digit >= 1 && digit <= 5 ? digit : 0], 1);
     atomic_fetch_add(&api->items, response->items);
     atomic_fetch_add(&api->tokens, response->tokens);
-    atomic_fetch_add(&api->wait_ns, response->wait_ns);
-    atomic_fetch_add(&api->compute_ns, response->compute_ns);
+    for (int i = 0; i < QV__STAGES; i++) {
+        response->stage_ns[i] = stage_ns[i];
+        atomic_fetch_add(&api->stage_ns[i], stage_ns[i]);
+    }
     q->respond(q, response);
 }
 
@@ -148,12 +152,9 @@ static void count_out(qv__api *api) {
 
 static void answer(qv__job *job, qv_status status, const qv__refusal *r, qv__response *response) {
     qv__api *api = job->api;
-    for (size_t i = 0; i < job->count; i++) {
-        if (status || !job->items[i]->finished_ns) continue;
-        response->wait_ns += job->items[i]->started_ns - job->items[i]->queued_ns;
-        response->compute_ns += job->items[i]->finished_ns - job->items[i]->started_ns;
-    }
-    send(api, job->request, job->errors, status, r, response); /* the request is gone from here on */
+    int64_t stage_ns[QV__STAGES];
+    qv__job_measure(job, qv__now_ns(), stage_ns);
+    send(api, job->request, job->errors, status, r, response, stage_ns); /* the request is gone from here on */
     for (size_t i = 0; i < job->count; i++) qv__item_free(job->items[i]);
     if (job->drop) job->drop(job->parsed);
     qv__body_clear(&job->body);
@@ -221,6 +222,7 @@ static qv_status submit(qv__job *job, qv__refusal *r) {
     job->work.run = finish_work;
     job->short_answer = job->request->computed && job->request->body_size <= SHORT_BODY &&
                         job->count <= (size_t)SHORT_ANSWER / (size_t)job->api->model.embedding_size;
+    job->submitted_ns = qv__now_ns();
     qv_error err = {0};
     pthread_mutex_lock(&job->lock); /* finish_work waits here until submit has returned */
     qv_status status = job->request->gone ? refuse_gone(job->api, r) : QV_OK;
@@ -253,12 +255,14 @@ static void start(qv__job *job, qv_status status, qv__refusal *r) {
 static void start_parsed(qv__work *work) {
     qv__job *job = (qv__job *)work;
     qv__refusal r;
+    job->opened_ns = qv__now_ns();
     start(job, job->request->gone ? refuse_gone(job->api, &r) : QV_OK, &r);
 }
 
 static void start_work(qv__work *work) {
     qv__job *job = (qv__job *)work;
     qv__refusal r;
+    job->opened_ns = qv__now_ns();
     start(job, job->request->gone ? refuse_gone(job->api, &r) : parse(job, &r), &r);
 }
 
@@ -266,6 +270,7 @@ static void start_work(qv__work *work) {
 static bool start_plain(qv__job *job) {
     qv__refusal r;
     if (!(job->route->flags & QV__ROUTE_JSON) || job->request->body_size > PLAIN_BODY) return false;
+    job->opened_ns = qv__now_ns();
     qv_status status = parse(job, &r);
     job->work.run = start_parsed;
     if (!status && !qv__body_is_plain(job->body.root)) return false;
@@ -283,7 +288,7 @@ void qv__api_handle(qv__api *api, qv__request *q) {
     if (!status && route->flags & QV__ROUTE_LIGHT) {
         qv__job job = {.api = api, .request = q, .route = route};
         status = route->start(&job, &response, &r);
-        send(api, q, errors, status, &r, &response);
+        send(api, q, errors, status, &r, &response, no_time);
         return;
     }
     qv__job *job = status ? NULL : qv__calloc(1, sizeof *job);
@@ -303,7 +308,7 @@ void qv__api_handle(qv__api *api, qv__request *q) {
         answer(job, status, &r, &response);
         return;
     }
-    send(api, q, errors, status, &r, &response);
+    send(api, q, errors, status, &r, &response, no_time);
 }
 
 void qv__api_gone(qv__api *api, qv__request *q) {

@@ -45,13 +45,24 @@ struct qv__request {
 
 enum { QV__RESPONSE_HEADERS = 4 };
 
+/* Where a request's time goes from its last byte on; together they are all of it. http/ adds the sending to the last.
+ */
+enum {
+    QV__STAGE_WAIT,    /* nobody worked on it: it waited for a thread, then for the device */
+    QV__STAGE_DECODE,  /* JSON, pictures, tokens */
+    QV__STAGE_COMPUTE, /* from its first input's start on the device to its last one's end */
+    QV__STAGE_WRITE,   /* the answer */
+    QV__STAGES
+};
+
 struct qv__response {
     int status;
     const char *content_type; /* static string; NULL: no body */
     const char *header_name[QV__RESPONSE_HEADERS], *header_value[QV__RESPONSE_HEADERS]; /* copied by respond */
     qv__buffer body; /* respond takes ownership of body.data */
-    /* for the access log */
-    int64_t items, tokens, wait_ns, compute_ns;
+    /* for the access log and the counters */
+    int64_t items, tokens;
+    int64_t stage_ns[QV__STAGES];
 };
 
 qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err);

@@ -67,6 +67,23 @@ int64_t qv__job_tokens(const qv__job *job) {
     return tokens;
 }
 
+/* A stage that was not reached takes no time, and the one before it lasts until now. */
+void qv__job_measure(const qv__job *job, int64_t now, int64_t stage_ns[QV__STAGES]) {
+    int64_t opened = job->opened_ns ? job->opened_ns : now, submitted = job->submitted_ns ? job->submitted_ns : now;
+    int64_t first = INT64_MAX, last = 0;
+    for (size_t i = 0; i < job->count && job->submitted_ns; i++) {
+        const qv__item *item = job->items[i];
+        if (item->started_ns && item->started_ns < first) first = item->started_ns;
+        if (item->finished_ns > last) last = item->finished_ns;
+    }
+    if (!last) last = now;
+    if (first > last) first = last; /* none was computed */
+    stage_ns[QV__STAGE_WAIT] = opened - job->received_ns + first - submitted;
+    stage_ns[QV__STAGE_DECODE] = submitted - opened;
+    stage_ns[QV__STAGE_COMPUTE] = last - first;
+    stage_ns[QV__STAGE_WRITE] = now - last;
+}
+
 qv_status qv__job_check_model(const qv__job *job, const char *model, qv__refusal *r) {
     if (!model || !*model) return QV_OK;
     for (int i = 0; i < job->api->options.served_name_count; i++)

@@ -37,9 +37,9 @@ struct qv__job {
     qv__api *api;
     qv__request *request;
     const qv__route *route;
-    qv__errors errors; /* the route's, until the body shows another dialect */
-    int64_t received_ns;
-    qv__body body; /* of a JSON route; a start may take it over */
+    qv__errors errors;                            /* the route's, until the body shows another dialect */
+    int64_t received_ns, opened_ns, submitted_ns; /* taken over from http/, taken up by a thread, given to the engine */
+    qv__body body;                                /* of a JSON route; a start may take it over */
 
     void *parsed; /* the route's own, freed by drop after the answer */
     void (*drop)(void *parsed);
@@ -69,7 +69,8 @@ struct qv__api {
 
     /* counters since open */
     atomic_llong answered[6]; /* by first digit of the status */
-    atomic_llong items, tokens, truncated, wait_ns, compute_ns;
+    atomic_llong items, tokens, truncated;
+    atomic_llong stage_ns[QV__STAGES];
 };
 
 /* Room for `count` items; at most once per job. */
@@ -81,6 +82,8 @@ qv_status qv__job_open_query(qv__job *job, const qv_input *query, qv__query **ou
 qv_status qv__job_prepare_document(qv__job *job, qv__query *query, const qv_input *document, const char *name,
                                    qv__refusal *r);
 int64_t qv__job_tokens(const qv__job *job);
+/* Where the time went, of a job whose answer is ready now. */
+void qv__job_measure(const qv__job *job, int64_t now, int64_t stage_ns[QV__STAGES]);
 
 /* Refuses when `model` is given and is not served. NULL, "" are fine. */
 qv_status qv__job_check_model(const qv__job *job, const char *model, qv__refusal *r);

@@ -84,36 +84,55 @@ static const char *level_name(qv__log_level level) {
     return names[level];
 }
 
-static int print_time(char *out, size_t size) {
+static void print_time(char *out, size_t size) {
     struct timespec now;
     struct tm t;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &t);
-    return qv__text_print(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
-                          t.tm_hour, t.tm_min, t.tm_sec, now.tv_nsec / 1000000);
+    qv__text_print(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
+                   t.tm_hour, t.tm_min, t.tm_sec, now.tv_nsec / 1000000);
 }
 
-static void log_text(qv__log_level level, const char *line) {
-    char out[1200];
-    int n = print_time(out, sizeof out);
-    qv__text_print(out + n, sizeof out - (size_t)n, " %s %s\n", level_name(level), line);
+static void log_text(const qv__log_entry *entry) {
+    char now[64], line[1200], out[1400];
+    print_time(now, sizeof now);
+    qv__log_text(entry, line, sizeof line);
+    qv__text_print(out, sizeof out, "%s %s %s\n", now, level_name(entry->level), line);
     fputs(out, stderr);
 }
 
-static void log_json(qv__log_level level, const char *line) {
-    char now[64], out[8 * 1024];
-    print_time(now, sizeof now);
-    size_t n = (size_t)qv__text_print(out, sizeof out, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"", now,
-                                      level_name(level));
-    for (const unsigned char *p = (const unsigned char *)line; *p && n + 16 < sizeof out; p++) {
+/* Appends a JSON string, cut to what fits; gives the new length. */
+static size_t put_string(char *out, size_t size, size_t n, const char *text) {
+    out[n++] = '"';
+    for (const unsigned char *p = (const unsigned char *)text; *p && n + 8 < size; p++) {
         if (*p == '"' || *p == '\\')
             out[n++] = '\\', out[n++] = (char)*p;
         else if (*p < 0x20)
-            n += (size_t)qv__text_print(out + n, sizeof out - n, "\\u%04x", *p);
+            n += (size_t)qv__text_print(out + n, size - n, "\\u%04x", *p);
         else
             out[n++] = (char)*p;
     }
-    memcpy(out + n, "\"}\n", 4);
+    out[n++] = '"';
+    return n;
+}
+
+static void log_json(const qv__log_entry *entry) {
+    enum { FIELD_MAX = 200 /* bytes of a field's name and number, and what ends the line */ };
+    char now[64], out[8 * 1024];
+    print_time(now, sizeof now);
+    size_t size = sizeof out - FIELD_MAX;
+    size_t n = (size_t)qv__text_print(out, size, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", now,
+                                      level_name(entry->level));
+    n = put_string(out, size, n, entry->message);
+    for (size_t i = 0; i < entry->field_count && n < size; i++) {
+        const qv__log_field *f = &entry->fields[i];
+        n += (size_t)qv__text_print(out + n, FIELD_MAX / 2, ",\"%s\":", f->name);
+        if (f->text)
+            n = put_string(out, sizeof out - 4, n, f->text);
+        else
+            n += (size_t)qv__text_print(out + n, FIELD_MAX / 2, "%.*f", f->decimals, f->number);
+    }
+    memcpy(out + n, "}\n", 3);
     fputs(out, stderr);
 }
 

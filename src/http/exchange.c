@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/log.h"
+#include "http/access.h"
 
 enum { READING, HANDLING, SUSPENDED, COMPUTED, ANSWERED };
 enum { REQUEST_ID_MAX = 128, ID_BYTES = 16, SMALL_BODY = 256 << 10, SLOWEST_BYTES_PER_SECOND = 16 << 10 };
@@ -32,7 +32,8 @@ typedef struct {
     /* the answer */
     struct MHD_Response *response;
     int status;
-    int64_t began_ns, items, tokens, wait_ns, compute_ns;
+    int64_t began_ns, complete_ns, answered_ns; /* head read; body read; answer made */
+    int64_t items, tokens, stage_ns[QV__STAGES];
 } exchange;
 
 static void set_deadline(exchange *x, int64_t seconds) {
@@ -92,8 +93,8 @@ static void set_answer(exchange *x, qv__response *r) {
     x->status = r->status;
     x->items = r->items;
     x->tokens = r->tokens;
-    x->wait_ns = r->wait_ns;
-    x->compute_ns = r->compute_ns;
+    memcpy(x->stage_ns, r->stage_ns, sizeof x->stage_ns);
+    x->answered_ns = qv__now_ns();
     x->response = make_response(x, r);
 }
 
@@ -301,6 +302,7 @@ static enum MHD_Result handle_head(exchange *x) {
 }
 
 static enum MHD_Result handle_complete(exchange *x) {
+    x->complete_ns = qv__now_ns();
     if (x->refused) return send_refusal(x, false);
     if (strcmp(x->request.method, "OPTIONS") == 0) return send_options(x);
     qv__server *s = x->server;
@@ -350,11 +352,21 @@ void qv__exchange_hung_up(void *user) {
 }
 
 static void log_access(const exchange *x, bool sent) {
-    const char *path = qv__api_route_path(x->server->api, x->request.path); /* others are the client's words */
-    qv__log(QV__LOG_INFO, "%s %s %s %d items=%lld tokens=%lld wait=%.1fms compute=%.1fms total=%.1fms%s", x->request_id,
-            strlen(x->request.method) < 8 ? x->request.method : "?", path ? path : "(unknown)", x->status,
-            (long long)x->items, (long long)x->tokens, (double)x->wait_ns * 1e-6, (double)x->compute_ns * 1e-6,
-            (double)(qv__now_ns() - x->began_ns) * 1e-6, sent ? "" : " aborted");
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    int64_t now = qv__now_ns();
+    qv__access access = {.id = x->request_id,
+                         .client = info ? info->client_addr : NULL,
+                         .method = x->request.method,
+                         .path = qv__api_route_path(x->server->api, x->request.path),
+                         .status = x->status,
+                         .items = x->items,
+                         .tokens = x->tokens,
+                         .total_ns = now - x->began_ns,
+                         .read_ns = (x->complete_ns ? x->complete_ns : now) - x->began_ns,
+                         .sent = sent};
+    memcpy(access.stage_ns, x->stage_ns, sizeof access.stage_ns);
+    if (x->answered_ns) access.stage_ns[QV__STAGE_WRITE] += now - x->answered_ns;
+    qv__access_log(&access);
 }
 
 void qv__exchange_completed(void *server, struct MHD_Connection *connection, void **state,

@@ -263,7 +263,9 @@ bool qv__tokenizer_is_special(const qv__tokenizer *t, int32_t id) {
 
 /* ---- */
 
-static void sink(qv__log_level level, const char *line) {
+static void sink(const qv__log_entry *entry) {
+    char line[1200];
+    qv__log_text(entry, line, sizeof line);
     fprintf(stderr, "%s\n", line);
 }
 

@@ -158,10 +158,14 @@ def test_port_in_use(qvec):
 
 def test_logs():
     server = Running("--log-format", "json")
-    server.post("/v1/embeddings", {"input": "a"})
+    server.post("/v1/embeddings", {"input": ["a", "bc"]})
     assert server.stop() == 0
     entries = [json.loads(line) for text in server.lines for line in text.splitlines() if line.startswith("{")]
-    assert any("/v1/embeddings 200" in e["message"] and e["level"] == "info" for e in entries)
+    one, = [e for e in entries if e["message"] == "request" and e["path"] == "/v1/embeddings"]
+    assert one["level"] == "info" and one["method"] == "POST" and one["client"] == "127.0.0.1" and one["end"] == "sent"
+    assert one["status"] == 200 and one["items"] == 2 and one["tokens"] >= 4 and len(one["id"]) == 32
+    stages = [one[name + "_ms"] for name in ("read", "wait", "decode", "compute", "write")]
+    assert min(stages) >= 0 and one["compute_ms"] > 0 and abs(sum(stages) - one["total_ms"]) < 5
     for flags in (["--disable-uvicorn-access-log"], ["--log-level", "warning"]):
         server = Running(*flags)
         server.post("/v1/embeddings", {"input": "a"})

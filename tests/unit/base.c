@@ -189,9 +189,8 @@ TEST(threads_without_memory) {
 static char line[64];
 static int lines;
 
-static void take_line(qv__log_level level, const char *text) {
-    (void)level;
-    snprintf(line, sizeof line, "%s", text);
+static void take_line(const qv__log_entry *entry) {
+    qv__log_text(entry, line, sizeof line);
     lines++;
 }
 
@@ -201,7 +200,17 @@ TEST(log_lines_reach_the_sink_up_to_its_level) {
     qv__log(QV__LOG_WARN, "%d warns", 7);
     CHECK_STR(line, "7 warns");
     qv__log(QV__LOG_INFO, "informs");
+    const qv__log_field fields[] = {{.name = "path", .text = "/a\nb", .bare = true},
+                                    {.name = "ms", .number = 1.25, .decimals = 1}};
+    qv__log_fields(QV__LOG_WARN, "request", fields, 2);
+    CHECK_STR(line, "request /a?b ms=1.2");
+    const qv__log_field too_long[] = {
+        {.name = "id", .text = "0123456789012345678901234567890123456789012345678901234567890123456789"}};
+    qv__log_fields(QV__LOG_WARN, "cut", too_long, 1);
+    CHECK_STR(line, "cut id=01234567890123456789012345678901234567890123456789012345");
+    CHECK(qv__log_wants(QV__LOG_WARN) && !qv__log_wants(QV__LOG_INFO));
     qv__log_set_sink(NULL, QV__LOG_DEBUG);
     qv__log(QV__LOG_ERROR, "silent again");
-    CHECK_INT(lines, 1);
+    CHECK(!qv__log_wants(QV__LOG_ERROR));
+    CHECK_INT(lines, 3);
 }
