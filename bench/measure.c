@@ -99,7 +99,7 @@ int64_t bench_clock(const bench_meter *m) {
 }
 
 static void sample(bench_meter *m) {
-    if (m->samples < BENCH_SAMPLES_MAX) m->sample[m->samples++] = bench_peak_sample(m->threads, m->tier);
+    if (m->samples < BENCH_SAMPLES_MAX) m->sample[m->samples++] = bench_peak_sample(m->threads, m->tier, m->mix);
 }
 
 /* Before and after a run: more of them around a long one. */

@@ -38,6 +38,7 @@ bench_times bench_time(void (*work)(void *context), void *context, int runs);
 typedef struct {
     qv__threads *threads; /* the backend's own, idle while it computes nothing: a second pool would get in its way */
     qv__tier tier;
+    bench_mix mix;  /* what the peak is of; set before the first run, else BENCH_FMA */
     bool elsewhere; /* set before the first run: the work is not done on the calling thread, even with one thread */
     int64_t deadline, started, sampled; /* ns */
     int64_t lost;                       /* ns of this run that went into samples of the peak */

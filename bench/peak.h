@@ -10,10 +10,14 @@
 /* Nanoseconds. Of work on one thread its CPU time, so that a busy machine does not show; of several, monotonic time. */
 int64_t bench_now_ns(int threads);
 
-/* GFLOP/s of a register-only loop of fp32 fused multiply-adds on all threads of the pool, for about a millisecond. Take
- * one sample next to each timing, so that both meet the same neighbours, and compare medians. 0: the tier has no loop
- * (plain C). */
-double bench_peak_sample(qv__threads *threads, qv__tier tier);
+/* The instructions that a product is made of: fp32 fused multiply-adds; or those of kernels/gemm8.h, which are 16-bit
+ * pairs and an addition in AVX2 and one dot product of bytes in AVX-512 VNNI. */
+typedef enum { BENCH_FMA, BENCH_INT8, BENCH_MIXES } bench_mix;
+
+/* Thousand million operations a second, two for each multiply-add, of a register-only loop of them on all threads of
+ * the pool, for about a millisecond. Take one sample next to each timing, so that both meet the same neighbours, and
+ * compare medians. 0: the tier has no loop (plain C). */
+double bench_peak_sample(qv__threads *threads, qv__tier tier, bench_mix mix);
 
 typedef struct {
     double median, max;

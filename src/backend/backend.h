@@ -15,17 +15,20 @@
 
 typedef struct qv__backend qv__backend;
 
-/* A matrix [rows = N outputs][cols = K inputs] as stored in the checkpoint. */
+/* A matrix [rows = N outputs][cols = K inputs] as stored in the checkpoint; of dtype U8 as packed codes
+ * (kernels/gemm8.h). */
 typedef struct {
     qv__dtype dtype;
     int64_t rows, cols;
-    const void *data; /* device pointer, row-major, not owned on the CPU (the mapping) */
-    void *packed;     /* backend's own form, made once at load where packing pays; NULL: none */
+    const void *data;    /* device pointer, row-major, not owned on the CPU (the mapping) */
+    const float *scales; /* U8: of the codes' groups, not owned either; else NULL */
+    void *packed;        /* backend's own form, made once at load where packing pays; NULL: none */
 } qv__weight;
 
 /* out[r][n] = residual[r][n] + f(sum_k x[r][k] w[n][k] + bias[n]);
  * SILU_MUL: out[r][n] = silu(x·w[n]) * (x·w_up[n]) (no bias, no residual).
- * The sum runs over k upwards in one fp32 accumulator with fused multiply-adds. */
+ * The sum runs over k upwards in one fp32 accumulator with fused multiply-adds. With weights of dtype U8 x is
+ * quantised as they are, and the sum runs over groups of k: kernels/gemm8.h. w and w_up are of one dtype. */
 typedef struct {
     float *out;
     int64_t out_stride;
@@ -83,7 +86,13 @@ typedef struct {
     void (*download)(qv__backend *, void *host, const void *device, size_t bytes); /* complete on return */
     qv_status (*weight_open)(qv__backend *, const qv__tensor *tensor, int64_t rows, int64_t cols, qv__weight *out,
                              qv_error *err);
+    /* The same for a matrix that was quantised: its codes (U8) and scales (F32), as quantize() makes them. */
+    qv_status (*weight_open8)(qv__backend *, const qv__tensor *codes, const qv__tensor *scales, int64_t rows,
+                              int64_t cols, qv__weight *out, qv_error *err);
     void (*weight_close)(qv__backend *, qv__weight *);
+    /* Codes and scales, in host memory, of a matrix of another dtype. */
+    void (*quantize)(qv__backend *, const qv__tensor *tensor, int64_t rows, int64_t cols, uint8_t *codes,
+                     float *scales);
 
     /* rows in, rows out. `ids`, `rows` index arrays and positions are host memory. */
     void (*embed_rows)(qv__backend *, float *out, int64_t out_stride, const qv__weight *table, const int32_t *ids,

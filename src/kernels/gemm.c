@@ -43,10 +43,10 @@ static float apply(qv__epilogue epilogue, float value) {
 
 static void finish(const qv__gemm_finish *f) {
     for (int64_t r = 0; r < f->rows; r++) {
-        const float *sum = f->sums + r * LANES;
+        const float *sum = f->sums + r * f->sums_stride;
         float *out = f->out + r * f->out_stride;
         if (f->epilogue == QV__EPI_SILU_MUL) {
-            for (int n = 0; n < f->count; n++) out[n] = qv__silu(sum[n]) * sum[LANES / 2 + n];
+            for (int n = 0; n < f->count; n++) out[n] = qv__silu(sum[n]) * sum[f->up_lane + n];
             continue;
         }
         for (int n = 0; n < f->count; n++) {

@@ -43,10 +43,10 @@ static inline void qv__gemm_prefetch(const qv__gemm_weights *w, size_t i, size_t
 typedef struct {
     float *out; /* row 0, first output of the strip */
     int64_t out_stride;
-    const float *sums; /* [rows][lanes] */
-    int64_t rows;
-    int count; /* outputs to write: `lanes`, fewer in the last strip. SILU_MUL: gate j is lane j, up j is lane
-                * lanes/2 + j, and count is at most lanes/2 */
+    const float *sums; /* [rows][sums_stride] */
+    int64_t sums_stride, rows;
+    int count;   /* outputs to write: `lanes`, fewer in the last strip; SILU_MUL: at most lanes / 2 */
+    int up_lane; /* SILU_MUL: gate j is lane j, up j is lane up_lane + j */
     qv__epilogue epilogue;
     const float *bias; /* first output of the strip; NULL: none */
     const float *residual;

@@ -25,6 +25,11 @@ qv__tier qv__tier_best(void) {
     const unsigned need7 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     return (saved & ZMM) == ZMM && (b & need7) == need7 ? QV__TIER_AVX512 : QV__TIER_AVX2;
 }
+
+bool qv__tier_has_vnni(void) {
+    unsigned a, b, c, d;
+    return qv__tier_best() == QV__TIER_AVX512 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_AVX512VNNI);
+}
 #elif defined(__aarch64__)
 qv__tier qv__tier_best(void) {
     return QV__TIER_NEON;

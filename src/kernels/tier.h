@@ -28,7 +28,10 @@ typedef enum { QV__TIER_C, QV__TIER_COUNT } qv__tier;
 #define QV__TIER_CHOICES "auto|c"
 #endif
 
-qv__tier qv__tier_best(void);             /* the highest that this machine and its operating system can run */
+qv__tier qv__tier_best(void); /* the highest that this machine and its operating system can run */
+#if defined(__x86_64__)
+bool qv__tier_has_vnni(void); /* AVX-512 VNNI beside QV__TIER_AVX512: 8-bit products alone use it */
+#endif
 const char *qv__tier_name(qv__tier tier); /* "c", "avx2", "avx512", "neon" */
 /* "avx2" -> the tier. A known tier that this machine lacks becomes the best one it has (`--cpu-tier` names the
  * highest to use); an unknown name is QV_INVALID_ARGUMENT. NULL and "auto": the best. */

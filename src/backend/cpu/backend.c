@@ -57,6 +57,16 @@ static qv_status cpu_check(qv__backend *b, qv_error *err) {
     return QV_OK;
 }
 
+qv_status qv__cpu_panel_grow(qv__cpu *cpu, size_t bytes, qv_error *err) {
+    if (bytes <= cpu->panel_bytes) return QV_OK;
+    float *panel = qv__alloc_aligned(bytes, BLOCK_ALIGN);
+    if (!panel) return qv__fail(err, QV_NO_MEMORY, "out of memory for scratch of %zu bytes", bytes);
+    qv__free(cpu->panel);
+    cpu->panel = panel;
+    cpu->panel_bytes = bytes;
+    return QV_OK;
+}
+
 /* ---- the backend ---- */
 
 static void cpu_close(qv__backend *b) {
@@ -76,7 +86,9 @@ static const qv__backend_ops ops = {
     .upload = cpu_copy,
     .download = cpu_copy,
     .weight_open = qv__cpu_weight_open,
+    .weight_open8 = qv__cpu_weight_open8,
     .weight_close = qv__cpu_weight_close,
+    .quantize = qv__cpu_quantize,
     .linear = qv__cpu_linear,
     .embed_rows = qv__cpu_embed_rows,
     .rmsnorm = qv__cpu_rmsnorm,
@@ -95,7 +107,8 @@ enum { SCRATCH_ALIGN = 4096 };
 
 static size_t scratch_bytes(void) {
     size_t linear = qv__cpu_linear_scratch(), attention = qv__cpu_attention_scratch();
-    size_t most = linear > attention ? linear : attention;
+    size_t most = linear > attention ? linear : attention, linear8 = qv__cpu_linear8_scratch();
+    if (linear8 > most) most = linear8;
     return (most + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
 }
 
@@ -110,6 +123,7 @@ qv_status qv__cpu_backend_open(int threads, const char *tier, qv__backend **out,
     cpu->base.ops = &ops;
     cpu->tier = chosen;
     cpu->gemm = qv__gemm_kernels_of(chosen);
+    cpu->gemm8 = qv__gemm8_kernels_of(chosen);
     cpu->rows = qv__rows_kernels_of(chosen);
     cpu->attention = qv__attention_kernels_of(chosen);
     if (threads == 0) threads = qv__cpu_count();

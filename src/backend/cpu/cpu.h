@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "kernels/attention.h"
 #include "kernels/gemm.h"
+#include "kernels/gemm8.h"
 #include "kernels/rows.h"
 #include "kernels/tier.h"
 
@@ -14,6 +15,7 @@ typedef struct {
     qv__threads *threads;
     qv__tier tier;
     const qv__gemm_kernels *gemm;
+    const qv__gemm8_kernels *gemm8;
     const qv__rows_kernels *rows;
     const qv__attention_kernels *attention;
     /* Scratch of linear: grown by weight_open for the widest weight, never while computing. */
@@ -24,12 +26,23 @@ typedef struct {
     size_t worker_bytes;
 } qv__cpu;
 
+/* The scratch that both kinds of linear copy x into: at least `bytes` from now on. */
+qv_status qv__cpu_panel_grow(qv__cpu *cpu, size_t bytes, qv_error *err);
+
 /* linear.c */
 qv_status qv__cpu_weight_open(qv__backend *b, const qv__tensor *tensor, int64_t rows, int64_t cols, qv__weight *out,
                               qv_error *err);
 void qv__cpu_weight_close(qv__backend *b, qv__weight *w);
 void qv__cpu_linear(qv__backend *b, const qv__linear *args);
 size_t qv__cpu_linear_scratch(void); /* bytes that each worker needs */
+
+/* linear8.c */
+qv_status qv__cpu_weight_open8(qv__backend *b, const qv__tensor *codes, const qv__tensor *scales, int64_t rows,
+                               int64_t cols, qv__weight *out, qv_error *err);
+void qv__cpu_quantize(qv__backend *b, const qv__tensor *tensor, int64_t rows, int64_t cols, uint8_t *codes,
+                      float *scales);
+void qv__cpu_linear8(qv__backend *b, const qv__linear *args);
+size_t qv__cpu_linear8_scratch(void); /* bytes that each worker needs */
 
 /* rows.c */
 /* work(context, first, last) over ranges that cover [0, rows), a few thousand floats each; inline when there are few.

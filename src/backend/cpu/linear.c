@@ -44,19 +44,13 @@ qv_status qv__cpu_weight_open(qv__backend *b, const qv__tensor *tensor, int64_t 
     *out = (qv__weight){0};
     int64_t count = 1;
     for (int i = 0; i < tensor->rank; i++) count *= tensor->shape[i];
-    if (!tensor->data || rows < 1 || cols < 1 || count / rows != cols || count % rows)
+    if (!tensor->data || tensor->dtype == QV__U8 || rows < 1 || cols < 1 || count / rows != cols || count % rows)
         return qv__fail(err, QV_INTERNAL, "tensor %s has %lld values, not %lld x %lld", tensor->name,
                         (long long)(tensor->data ? count : 0), (long long)rows, (long long)cols);
     size_t need = (size_t)quotient_up(cols, K_BLOCK) * PASS_ROWS * X_STRIDE * sizeof(float);
-    if (need > cpu->panel_bytes) {
-        float *panel = qv__alloc_aligned(need, 64);
-        if (!panel) return qv__fail(err, QV_NO_MEMORY, "out of memory for scratch of %zu bytes", need);
-        qv__free(cpu->panel);
-        cpu->panel = panel;
-        cpu->panel_bytes = need;
-    }
-    *out = (qv__weight){.dtype = tensor->dtype, .rows = rows, .cols = cols, .data = tensor->data};
-    return QV_OK;
+    qv_status status = qv__cpu_panel_grow(cpu, need, err);
+    if (!status) *out = (qv__weight){.dtype = tensor->dtype, .rows = rows, .cols = cols, .data = tensor->data};
+    return status;
 }
 
 void qv__cpu_weight_close(qv__backend *b, qv__weight *w) {
@@ -122,6 +116,8 @@ static void finish_strip(const pass *p, int64_t s, int64_t row, int64_t rows, co
         .out = a->out + r * a->out_stride + n,
         .out_stride = a->out_stride,
         .sums = sums,
+        .sums_stride = p->cpu->gemm->lanes,
+        .up_lane = p->cpu->gemm->lanes / 2,
         .rows = rows,
         .count = (int)smaller(p->strip_outputs, a->w->rows - n),
         .epilogue = a->epilogue,
@@ -180,6 +176,10 @@ static void plan(pass *p) {
 void qv__cpu_linear(qv__backend *b, const qv__linear *args) {
     const qv__cpu *cpu = (const qv__cpu *)b;
     int64_t passes = quotient_up(args->rows, PASS_ROWS);
+    if (args->w->dtype == QV__U8) {
+        qv__cpu_linear8(b, args);
+        return;
+    }
     for (int64_t i = 0; i < passes; i++) {
         pass p = {.cpu = cpu, .args = args, .first = args->rows * i / passes};
         p.rows = args->rows * (i + 1) / passes - p.first;

@@ -133,7 +133,7 @@ static inline float apply(qv__epilogue epilogue, float value) {
 
 static void finish_silu_mul(const qv__gemm_finish *f) {
     for (int64_t r = 0; r < f->rows; r++) {
-        const float *gate = f->sums + r * LANES, *up = gate + LANES / 2;
+        const float *gate = f->sums + r * f->sums_stride, *up = gate + f->up_lane;
         float *out = f->out + r * f->out_stride;
         int n = 0;
         for (; n + QUAD <= f->count; n += QUAD)
@@ -148,7 +148,8 @@ static void finish(const qv__gemm_finish *f) {
         return;
     }
     for (int64_t r = 0; r < f->rows; r++) {
-        const float *sum = f->sums + r * LANES, *residual = f->residual ? f->residual + r * f->residual_stride : NULL;
+        const float *sum = f->sums + r * f->sums_stride,
+                    *residual = f->residual ? f->residual + r * f->residual_stride : NULL;
         float *out = f->out + r * f->out_stride;
         int n = 0;
         for (; n + QUAD <= f->count; n += QUAD) {

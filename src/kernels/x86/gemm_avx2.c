@@ -157,8 +157,8 @@ static inline __m256 apply(qv__epilogue epilogue, __m256 value) {
 static void finish_silu_mul(const qv__gemm_finish *f) {
     __m256i mask = mask_of(f->count);
     for (int64_t r = 0; r < f->rows; r++) {
-        const float *sum = f->sums + r * LANES;
-        __m256 value = _mm256_mul_ps(qv__silu_avx2(_mm256_loadu_ps(sum)), _mm256_loadu_ps(sum + HALF));
+        const float *sum = f->sums + r * f->sums_stride;
+        __m256 value = _mm256_mul_ps(qv__silu_avx2(_mm256_loadu_ps(sum)), _mm256_loadu_ps(sum + f->up_lane));
         _mm256_maskstore_ps(f->out + r * f->out_stride, mask, value);
     }
 }
@@ -172,7 +172,7 @@ static void finish(const qv__gemm_finish *f) {
         __m256i mask = mask_of(f->count - n);
         __m256 bias = f->bias ? _mm256_maskload_ps(f->bias + n, mask) : _mm256_setzero_ps();
         for (int64_t r = 0; r < f->rows; r++) {
-            __m256 value = _mm256_loadu_ps(f->sums + r * LANES + n);
+            __m256 value = _mm256_loadu_ps(f->sums + r * f->sums_stride + n);
             if (f->bias) value = _mm256_add_ps(value, bias);
             value = apply(f->epilogue, value);
             if (f->residual)

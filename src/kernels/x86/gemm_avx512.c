@@ -158,8 +158,8 @@ static inline __m512 apply(qv__epilogue epilogue, __m512 value) {
 static void finish_silu_mul(const qv__gemm_finish *f) {
     __mmask16 mask = mask_of(f->count);
     for (int64_t r = 0; r < f->rows; r++) {
-        const float *sum = f->sums + r * LANES;
-        __m512 value = _mm512_mul_ps(qv__silu_avx512(_mm512_loadu_ps(sum)), _mm512_loadu_ps(sum + HALF));
+        const float *sum = f->sums + r * f->sums_stride;
+        __m512 value = _mm512_mul_ps(qv__silu_avx512(_mm512_loadu_ps(sum)), _mm512_loadu_ps(sum + f->up_lane));
         _mm512_mask_storeu_ps(f->out + r * f->out_stride, mask, value);
     }
 }
@@ -173,7 +173,7 @@ static void finish(const qv__gemm_finish *f) {
         __mmask16 mask = mask_of(f->count - n);
         __m512 bias = f->bias ? _mm512_maskz_loadu_ps(mask, f->bias + n) : _mm512_setzero_ps();
         for (int64_t r = 0; r < f->rows; r++) {
-            __m512 value = _mm512_loadu_ps(f->sums + r * LANES + n);
+            __m512 value = _mm512_loadu_ps(f->sums + r * f->sums_stride + n);
             if (f->bias) value = _mm512_add_ps(value, bias);
             value = apply(f->epilogue, value);
             if (f->residual)
