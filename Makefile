@@ -28,8 +28,9 @@ bench: $(BUILD)/build.ninja ## measure this machine: one table
 	@ninja -C $(BUILD) --quiet
 	@tools/run_bench.py --build $(BUILD)
 
-bench-peers: $(BUILD)/build.ninja $(BUILD)/peers/ready ## the same cases on torch beside it (installs torch: several GB)
+bench-peers: $(BUILD)/build.ninja $(BUILD)/peers/ready ## the same cases on torch, and Hugging Face tokenizers, beside it (installs torch: several GB)
 	@ninja -C $(BUILD) --quiet
+	@$(BUILD)/peers/bin/python bench/peers/hf_tokenizers.py --build $(BUILD)
 	@$(BUILD)/peers/bin/python bench/peers/torch_fp32.py --build $(BUILD)
 
 $(BUILD)/peers/ready: bench/peers/requirements.txt | test-packages

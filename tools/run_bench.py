@@ -5,8 +5,8 @@
 
 A benchmark is an executable build/bench/bench_NAME. By itself this takes three to four minutes on two CPUs, with --quick
 seconds (small models), with --all about an hour. FLAGS go to the programs as they are: -- --shape 8b --only 200.
-`start` is bench/start.py, which makes a file of 4.3 GB, `serve` is bench/serve.py, which needs wrk: parts of --all, or when
-named by --only.
+`start` is bench/start.py, which makes a file of 4.3 GB, `serve` bench/serve.py, which needs wrk, `overtake` bench/overtake.py,
+which takes six minutes: parts of --all, or when named by --only.
 """
 import argparse
 import os
@@ -16,7 +16,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SCRIPTS = ("start", "serve")
+SCRIPTS = ("start", "serve", "overtake")
 ORDER = ("peak", "forward", "prefix", "attention", "gemm", "tokenizer", "decode", "resize")
 
 
