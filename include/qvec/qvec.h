@@ -101,6 +101,10 @@ typedef struct qv_model_options {
  * On success *out belongs to the caller until qv_model_close. options may be NULL. */
 QV_API qv_status qv_model_open(const char *folder, const qv_model_options *options, qv_model **out, qv_error *err);
 
+/* The folder that `model` names, written to path[size]: a folder itself, or org/name, which is looked for in
+ * download_dir (NULL: nowhere) and the hub caches. QV_NOT_FOUND. */
+QV_API qv_status qv_model_find(const char *model, const char *download_dir, char *path, size_t size, qv_error *err);
+
 /* Waits for the calls under way, frees everything, sets *model to NULL. Closing NULL is fine. */
 QV_API void qv_model_close(qv_model **model);
 
@@ -124,6 +128,7 @@ typedef enum qv_part_kind {
     QV_PART_VIDEO,        /* data/size: the bytes of a video file */
     QV_PART_VIDEO_FILE,   /* data: path, NUL-terminated; or a data: URL */
     QV_PART_VIDEO_FRAMES, /* data: const qv_part[size], each an image: a video given as pictures at 2 a second */
+    QV_PART_PIXELS,       /* data: const qv_pixels *: a decoded picture, an image like the others */
 } qv_part_kind;
 
 typedef struct qv_part {
@@ -131,6 +136,11 @@ typedef struct qv_part {
     const void *data;
     size_t size;
 } qv_part;
+
+typedef struct qv_pixels {
+    int height, width;
+    const uint8_t *rgb; /* [height][width][3] */
+} qv_pixels;
 
 typedef enum qv_prompt {
     QV_PROMPT_OFFICIAL, /* the models' published recipe: system instruction, user content, assistant turn */
@@ -187,6 +197,29 @@ typedef struct qv_score {
  * computed once and shared. QV_WRONG_TASK for an embedding model. Bytes do not depend on the other documents. */
 QV_API qv_status qv_model_rerank(qv_model *model, const qv_input *query, const qv_input *documents, size_t count,
                                  qv_score *out, qv_error *err);
+
+/* ---- the same calls in pieces: to watch, to cancel, and vectors where the caller wants them ---- */
+
+/* A qv_model_embed or qv_model_rerank under way. What was passed in must stay valid until it is ended. */
+typedef struct qv_job qv_job;
+
+/* Starts; *job belongs to the caller until qv_job_end. matrix: where vectors go, input i's to matrix + i * stride (an
+ * input of more dimensions than `stride` fails), and the results' values stay NULL; NULL: none. */
+QV_API qv_status qv_job_embed(qv_model *model, const qv_input *inputs, size_t count, qv_embedding *out, float *matrix,
+                              size_t stride, qv_job **job, qv_error *err);
+QV_API qv_status qv_job_rerank(qv_model *model, const qv_input *query, const qv_input *documents, size_t count,
+                               qv_score *out, qv_job **job, qv_error *err);
+/* Works on the job on this thread for about so many seconds (a picture or video that was begun is decoded to its end;
+ * 0: one step, INFINITY: to the end). True when every result is written. */
+QV_API bool qv_job_wait(qv_job *job, double seconds);
+/* How many inputs have their result, and the tokens of those. Any thread. */
+QV_API void qv_job_progress(qv_job *job, size_t *finished, int64_t *tokens);
+/* Inputs without a result fail with QV_CANCELLED; what is being computed for this job alone is given up within one
+ * block of rows of one layer. Returns at once; any thread. */
+QV_API void qv_job_cancel(qv_job *job);
+/* Waits for the rest, frees the job, sets *job to NULL. Returns what qv_model_embed or qv_model_rerank would. Ending
+ * NULL is fine. */
+QV_API qv_status qv_job_end(qv_job **job, qv_error *err);
 
 /* Frees what `count` results own and zeroes them. */
 QV_API void qv_embedding_clear(qv_embedding *results, size_t count);

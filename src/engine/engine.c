@@ -299,6 +299,15 @@ void qv__engine_cancel(qv__engine *e, qv__item *item) {
     call_back(c.first);
 }
 
+void qv__engine_cancel_client(qv__engine *e, uint64_t client) {
+    chain c = {NULL, &c.first};
+    pthread_mutex_lock(&e->lock);
+    for (qv__item *item; (item = qv__queue_take_client(&e->queue, client));)
+        add_to_chain(e, &c, item, QV_CANCELLED, "the input was cancelled while it waited");
+    pthread_mutex_unlock(&e->lock);
+    call_back(c.first);
+}
+
 void qv__engine_get_stats(qv__engine *e, qv__engine_stats *stats) {
     pthread_mutex_lock(&e->lock);
     int64_t now = qv__now_ns();

@@ -9,6 +9,8 @@
 #ifndef QVEC_ENGINE_ENGINE_H
 #define QVEC_ENGINE_ENGINE_H
 
+#include <stdatomic.h>
+
 #include "base/memory.h"
 #include "model/network.h"
 
@@ -21,6 +23,7 @@ struct qv__item {
     qv__sequence sequence;
     bool want_score;              /* else the hidden state */
     int64_t deadline_ns;          /* qv__now_ns clock; 0: none */
+    const atomic_bool *unwanted;  /* NULL, or whether the caller has lost interest: a batch of such items is given up */
     uint64_t client;              /* fairness key: items of one client wait for each other, not for all */
     void (*done)(qv__item *item); /* on the worker's thread (or the canceller's), no locks held; must not block;
                                      the item is the caller's again from here on */
@@ -71,5 +74,7 @@ qv_status qv__engine_submit(qv__engine *engine, qv__item *const *items, size_t c
 /* An item still waiting is finished now with QV_CANCELLED; one being computed, or finished and not yet submitted again,
  * is left alone. Any thread. */
 void qv__engine_cancel(qv__engine *engine, qv__item *item);
+/* The same for all of a client's items that wait. */
+void qv__engine_cancel_client(qv__engine *engine, uint64_t client);
 void qv__engine_get_stats(qv__engine *engine, qv__engine_stats *stats);
 #endif

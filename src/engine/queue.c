@@ -55,12 +55,15 @@ static void drop_lane(qv__queue *q, qv__lane *l) {
     qv__free(l);
 }
 
+static qv__lane *find_lane(const qv__queue *q, uint64_t client) {
+    qv__lane *l = *bucket_of(q, client);
+    while (l && l->client != client) l = l->chain;
+    return l;
+}
+
 static qv__lane *find_or_make_lane(qv__queue *q, uint64_t client) {
-    qv__lane **bucket = bucket_of(q, client);
-    for (qv__lane *l = *bucket; l; l = l->chain)
-        if (l->client == client) return l;
-    qv__lane *l = qv__calloc(1, sizeof *l);
-    if (!l) return NULL;
+    qv__lane **bucket = bucket_of(q, client), *l = find_lane(q, client);
+    if (l || !(l = qv__calloc(1, sizeof *l))) return l;
     l->client = client;
     l->chain = *bucket;
     *bucket = l;
@@ -173,6 +176,14 @@ void qv__queue_remove(qv__queue *q, qv__item *item) {
     q->short_items -= is_short(q, item);
     if (is_empty(item->lane)) drop_lane(q, item->lane);
     item->lane = NULL;
+}
+
+qv__item *qv__queue_take_client(qv__queue *q, uint64_t client) {
+    const qv__lane *l = find_lane(q, client);
+    if (!l) return NULL;
+    qv__item *item = l->lists[0].first ? l->lists[0].first : l->lists[1].first;
+    qv__queue_remove(q, item);
+    return item;
 }
 
 qv__item *qv__queue_peek(qv__queue *q, bool short_only) {

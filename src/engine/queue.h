@@ -37,4 +37,6 @@ void qv__queue_skip(qv__queue *queue); /* the turn passes on */
 int64_t qv__queue_next_deadline(const qv__queue *queue); /* INT64_MAX: none */
 /* Removes and gives an item whose deadline is not after `now`; NULL: none. */
 qv__item *qv__queue_take_expired(qv__queue *queue, int64_t now);
+/* Removes and gives an item of this client; NULL: none. */
+qv__item *qv__queue_take_client(qv__queue *queue, uint64_t client);
 #endif

@@ -154,6 +154,16 @@ static void pause_for_short(void *user) {
     if (qv__engine_turn(e, nested) > 0) outer->nested_ns += qv__now_ns() - now;
 }
 
+/* Nobody waits for any of the batch's items any more. */
+static bool is_unwanted(void *user) {
+    const qv__round *r = user;
+    for (int i = 0; i < r->planned; i++) {
+        const atomic_bool *unwanted = r->items[r->first + i]->unwanted;
+        if (!unwanted || !atomic_load_explicit(unwanted, memory_order_relaxed)) return false;
+    }
+    return true;
+}
+
 /* One forward pass of the planned items; afterwards nothing is referenced any more. */
 static qv_status forward(qv__round *r, qv_error *err) {
     qv__engine *e = r->engine;
@@ -162,6 +172,7 @@ static qv_status forward(qv__round *r, qv_error *err) {
     qv__batch batch = {.items = r->batch,
                        .count = r->planned,
                        .pause = pauses ? pause_for_short : NULL,
+                       .stop = is_unwanted,
                        .user = r,
                        .features = e->features ? qv__feature_store_begin(e->features, r->number) : NULL};
     r->started_ns = qv__now_ns();

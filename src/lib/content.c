@@ -80,13 +80,27 @@ static qv_status load(const maker *m, const qv_part *part, bytes *out) {
     return status;
 }
 
+/* The caller's own pixels, not copied. */
+static qv_status show_pixels(const maker *m, const qv_pixels *pixels, qv__bitmap *out) {
+    if (!pixels || !pixels->rgb || pixels->height < 1 || pixels->width < 1)
+        return qv__fail(m->err, QV_INVALID_ARGUMENT, "there are no pixels");
+    *out = (qv__bitmap){pixels->height, pixels->width, (uint8_t *)pixels->rgb};
+    return qv__media_check_size(limits(m), "picture", pixels->height, pixels->width, m->err);
+}
+
+/* *out: for drop. */
 static qv_status decode(const maker *m, const qv_part *part, qv__bitmap *out) {
     bytes b;
     *out = (qv__bitmap){0};
+    if (part->kind == QV_PART_PIXELS) return show_pixels(m, part->data, out);
     qv_status status = load(m, part, &b);
     if (!status) status = qv__image_decode(b.data, b.size, m->wishes->apply_orientation, limits(m), out, m->err);
     qv__free(b.owned);
     return status;
+}
+
+static void drop(const qv_part *part, qv__bitmap *decoded) {
+    if (part->kind != QV_PART_PIXELS) qv__bitmap_clear(decoded);
 }
 
 /* ---- runs ---- */
@@ -138,7 +152,7 @@ static qv_status make_image(maker *m, const qv_part *part, qv__visual **out) {
     qv_status status = new_visual(m, false, 1, out);
     if (status || (status = decode(m, part, &picture))) return status;
     status = resize_image(m, &picture, *out);
-    qv__bitmap_clear(&picture);
+    drop(part, &picture);
     return status;
 }
 
@@ -273,11 +287,11 @@ static qv_status fit_frame(maker *m, video *v, int i, const qv__bitmap *picture)
 
 static qv_status add_listed(maker *m, video *v, int i, const qv_part *part) {
     qv__bitmap picture = {0};
-    if (part->kind != QV_PART_IMAGE && part->kind != QV_PART_IMAGE_FILE)
+    if (part->kind != QV_PART_IMAGE && part->kind != QV_PART_IMAGE_FILE && part->kind != QV_PART_PIXELS)
         return qv__fail(m->err, QV_INVALID_ARGUMENT, "a frame must be a picture");
     qv_status status = decode(m, part, &picture);
     if (!status) status = fit_frame(m, v, i, &picture);
-    qv__bitmap_clear(&picture);
+    drop(part, &picture);
     return status ? status : add_frame(m, v, i, v->fitted);
 }
 
@@ -337,7 +351,8 @@ static qv_status make_part(maker *m, const qv_part *part, qv__prompt_part *out) 
     case QV_PART_IMAGE_FILE:
     case QV_PART_VIDEO:
     case QV_PART_VIDEO_FILE:
-    case QV_PART_VIDEO_FRAMES: {
+    case QV_PART_VIDEO_FRAMES:
+    case QV_PART_PIXELS: {
         qv__visual *visual = NULL;
         if (!qv__checkpoint_config(m->model->checkpoint)->has_vision)
             return qv__fail(m->err, QV_UNSUPPORTED, "this model takes no pictures and no videos");

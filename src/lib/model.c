@@ -178,6 +178,21 @@ void qv_model_close(qv_model **model) {
 
 /* ---- questions ---- */
 
+qv_status qv_model_find(const char *model, const char *download_dir, char *path, size_t size, qv_error *err) {
+    char *folder;
+    if (size) *path = 0;
+    if (!model) return qv__fail(err, QV_INVALID_ARGUMENT, "there is no model's name");
+    qv_status status = qv__model_folder(model, download_dir, &folder, err);
+    if (status) return status;
+    size_t length = strlen(folder);
+    if (length < size)
+        memcpy(path, folder, length + 1);
+    else
+        status = qv__fail(err, QV_TOO_LARGE, "the path %s does not fit into %zu bytes", folder, size);
+    qv__free(folder);
+    return status;
+}
+
 void qv_model_get_facts(const qv_model *m, qv_model_facts *facts) {
     *facts = (qv_model_facts){.task = m->task,
                               .embedding_size = qv__network_hidden(m->network),

@@ -38,9 +38,6 @@ qv_status qv__tiff_decode(qv__decode *d);
 /* ---- shared with the video side ---- */
 
 int64_t qv__media_deadline(const qv__media_limits *limits);
-/* "a PICTURE of W x H pixels is over the limit of …"; what: "picture", "frame". */
-qv_status qv__media_check_size(const qv__media_limits *limits, const char *what, int64_t height, int64_t width,
-                               qv_error *err);
 qv_status qv__media_check_clock(const qv__media_limits *limits, int64_t deadline, const char *what, qv_error *err);
 
 /* ---- pixels ---- */

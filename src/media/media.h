@@ -24,6 +24,10 @@ typedef struct {
 } qv__bitmap;
 void qv__bitmap_clear(qv__bitmap *b);
 
+/* Whether a picture or frame ("picture", "video frame": what) of this size is allowed. QV_MEDIA_LIMIT. */
+qv_status qv__media_check_size(const qv__media_limits *limits, const char *what, int64_t height, int64_t width,
+                               qv_error *err);
+
 /* Decodes a picture as the reference does: alpha pasted on white, other modes converted to RGB, orientation
  * tag applied only when asked (TIFF: always, as the reference's library does it while loading). Content tells the
  * format. A picture of which a part is missing or damaged is an error. QV_IMAGE_DECODE, QV_MEDIA_LIMIT, QV_NO_MEMORY.

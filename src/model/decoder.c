@@ -172,7 +172,7 @@ static void run_layer(qv__pass *p, int index, bool keys_only) {
             qv__decoder_finish(p, &p->n->layers[index], ws->x + first * H, count, ws->cos + first * half,
                                ws->sin + first * half, segments);
         }
-        qv__pause(p);
+        if (!qv__pause(p)) return;
     }
 }
 
@@ -199,6 +199,7 @@ void qv__decoder_forward(qv__pass *p) {
     for (int i = 0; i < c->text.layers; i++) {
         bool keys_only = i == c->text.layers - 1 && !p->batch->trace;
         run_layer(p, i, keys_only);
+        if (p->stopped) return;
         qv__trace(p, "decoder.layer", i, ws->x, H, p->rows, H);
         if (i < deepstack && p->image_rows)
             b->ops->scatter_rows(b, ws->x, H, ws->image_rows, ws->deepstack + i * H, deepstack * H, p->image_rows, H,

@@ -128,7 +128,8 @@ typedef struct {
     qv__workspace *workspace;
     const qv__batch *batch;
     qv_status *item_status;
-    bool nested; /* no pause */
+    bool nested;  /* no pause */
+    bool stopped; /* the batch is given up: return, nothing that was computed is used */
     int64_t rows, spans, uses, pooled;
     int64_t image_rows; /* rows of `deepstack` that are filled */
 } qv__pass;
@@ -186,7 +187,7 @@ static inline int64_t qv__feature_width(const qv__config *c) {
 /* out[i] = x[i]; widths and strides in floats. */
 void qv__copy_rows(const qv__pass *p, float *out, int64_t out_stride, const float *x, int64_t x_stride, int64_t count,
                    int64_t width);
-void qv__pause(const qv__pass *p); /* between row blocks */
+bool qv__pause(qv__pass *p); /* between row blocks; false: stopped */
 /* stage "decoder.layer.%d"; index -1: the name has no number. */
 void qv__trace(const qv__pass *p, const char *stage, int index, const float *rows, int64_t stride, int64_t count,
                int64_t width);

@@ -143,8 +143,10 @@ void qv__copy_rows(const qv__pass *p, float *out, int64_t out_stride, const floa
     }
 }
 
-void qv__pause(const qv__pass *p) {
+bool qv__pause(qv__pass *p) {
     if (p->batch->pause && !p->nested) p->batch->pause(p->batch->user);
+    if (p->batch->stop && p->batch->stop(p->batch->user)) p->stopped = true;
+    return !p->stopped;
 }
 
 void qv__trace(const qv__pass *p, const char *stage, int index, const float *rows, int64_t stride, int64_t count,
@@ -243,7 +245,8 @@ static qv_status run_pass(qv__pass *p, qv_error *err) {
     b->ops->mrope_table(b, ws->cos, ws->sin, ws->positions, ws->size.tokens, p->rows, t->head_dim, t->rope_theta,
                         t->mrope_section);
     qv_status status = qv__vision_forward(p, err);
-    if (!status) qv__decoder_forward(p);
+    if (!status && !p->stopped) qv__decoder_forward(p);
+    if (!status && p->stopped) status = qv__fail(err, QV_CANCELLED, "the input was cancelled while it was computed");
     qv_status failed = b->ops->check(b, status ? NULL : err);
     return status ? status : failed;
 }

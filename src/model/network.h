@@ -59,6 +59,9 @@ typedef struct {
     /* Called between row blocks, on the worker's thread. It may run another forward of at most nested_tokens rows on
      * the same network (which has scratch of its own for it, and is not paused in turn). NULL: none. */
     void (*pause)(void *user);
+    /* Asked between row blocks, also of a nested forward: true gives the whole batch up, which fails with QV_CANCELLED
+     * and no result. NULL: never. */
+    bool (*stop)(void *user);
     void *user;
     const qv__feature_cache *features;
     /* Test hook: called with all rows of each stage (device memory) under the reference's names: for each group of
@@ -76,7 +79,8 @@ void qv__network_close(qv__network **network);
 
 /* item_status[count]: QV_NON_FINITE for an item whose own output is not finite. The call itself fails, with no result
  * written, when the batch has more rows than there is room for (QV_TOO_LONG), a picture too many patches
- * (QV_TOO_LARGE), an item is inconsistent (QV_INVALID_ARGUMENT), or the backend failed. */
+ * (QV_TOO_LARGE), an item is inconsistent (QV_INVALID_ARGUMENT), the backend failed,
+ * or it was given up (QV_CANCELLED). */
 qv_status qv__network_forward(qv__network *network, const qv__batch *batch, qv_status *item_status, qv_error *err);
 
 /* Memory beyond the mapped weights, for `info`: what a batch of max_tokens rows touches in which pictures take up to

@@ -59,6 +59,6 @@ void qv__pool_forward(qv__pass *p, bool finished) {
         if (!finished) finish_layer(p, first, count);
         b->ops->rmsnorm(b, ws->normed, H, ws->pooled, H, count, H, p->n->final_norm, t->rms_eps);
         give_results(p, first, count);
-        qv__pause(p);
+        if (!qv__pause(p)) return;
     }
 }

@@ -97,7 +97,7 @@ static void embed_patches(struct group *g) {
         int64_t count = qv__min(g->block, g->patches - first);
         b->ops->patch_rows(b, ws->wide, width, ws->pairs, g->runs, v->patch, v->merge, first, count);
         affine(g, ws->patch_x + first * C, C, ws->wide, count, &g->p->n->patch_embed, QV__EPI_NONE);
-        qv__pause(g->p);
+        if (!qv__pause(g->p)) return;
     }
     qv__trace(g->p, "vision.patch_embed", -1, ws->patch_x, C, g->patches, C);
     b->ops->pos_embed_add(b, ws->patch_x, C, &g->p->n->position_table, v->table_side, ws->pairs, g->runs, v->patch,
@@ -168,14 +168,14 @@ static void run_block(struct group *g, const qv__vision_block *block) {
     const qv__workspace *ws = g->p->workspace;
     for (int64_t first = 0; first < g->patches; first += g->block) {
         make_qkv(g, block, first, qv__min(g->block, g->patches - first));
-        qv__pause(g->p);
+        if (!qv__pause(g->p)) return;
     }
     int64_t at = 0;
     for (int64_t first = 0; first < g->patches; first += g->block) {
         int64_t count = qv__min(g->block, g->patches - first);
         while (ws->group[at].first + ws->group[at].count <= first) at++;
         finish_block(g, block, first, count, list_segments(g, at, first, count));
-        qv__pause(g->p);
+        if (!qv__pause(g->p)) return;
     }
 }
 
@@ -195,7 +195,7 @@ static void merge(struct group *g, const qv__merger *m, bool joined, int part, c
             layernorm(g, ws->normed, x, count, C, &m->norm);
         affine(g, ws->wide, M * C, ws->normed, tokens, &m->fc1, QV__EPI_GELU_ERF);
         affine(g, out + first / M * width, width, ws->wide, tokens, &m->fc2, QV__EPI_NONE);
-        qv__pause(g->p);
+        if (!qv__pause(g->p)) return;
     }
     qv__trace(g->p, stage, index, out, width, g->patches / M, H);
 }
@@ -210,14 +210,15 @@ static void run_group(struct group *g) {
     if (!g->runs) return;
     g->block = qv__block_rows(g->patches, ws->size.patch_block, M);
     embed_patches(g);
-    for (int i = 0, j = 0; i < v->depth; i++) {
+    for (int i = 0, j = 0; i < v->depth && !g->p->stopped; i++) {
         run_block(g, &n->blocks[i]);
         qv__trace(g->p, "vision.block", i, ws->patch_x, v->hidden, g->patches, v->hidden);
         if (j == v->deepstack_count || v->deepstack[j] != i) continue;
         merge(g, &n->deepstack[j], true, 1 + j, "vision.deepstack", j);
         j++;
     }
-    merge(g, &n->merger, false, 0, "vision.merger", -1);
+    if (!g->p->stopped) merge(g, &n->merger, false, 0, "vision.merger", -1);
+    if (g->p->stopped) return;
     for (int64_t i = 0; i < g->runs; i++) {
         const float *features = ws->features + ws->group[i].first / M * width;
         if (cache && cache->offer)
@@ -264,6 +265,7 @@ qv_status qv__vision_forward(qv__pass *p, qv_error *err) {
             continue;
         }
         add_run(&g, use->run, patches);
+        if (p->stopped) return QV_OK;
         take(p, i);
     }
     run_group(&g);

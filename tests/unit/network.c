@@ -159,6 +159,38 @@ TEST(a_prefix_grows_in_place) {
     fixture_close(&whole);
 }
 
+/* ---- giving up ---------------------------------------------------------------------------------- */
+
+static bool count_down(void *left) {
+    return --*(int *)left < 0;
+}
+
+TEST(a_batch_is_given_up_at_any_block) {
+    fixture f;
+    uint64_t state = 17;
+    fixture_forget();
+    fixture_open(&f, &(fixture_options){.model = "tiny-embedding", .network.row_block = 32});
+    qv__sequence *text = fixture_random_text(&f, 100, &state);
+    const float *expected = fixture_hidden(&f, text);
+    for (int stop = 0;; stop++) {
+        int left = stop;
+        qv_status one, status;
+        qv_error err = {0};
+        qv__batch_item item = {.sequence = text, .hidden = fixture_row(&f)};
+        qv__batch batch = {.items = &item, .count = 1, .stop = count_down, .user = &left};
+        status = qv__network_forward(f.network, &batch, &one, &err);
+        if (!status) {
+            CHECK_INT(stop, 4 * 3 + 1); /* as many as there are pauses */
+            CHECK_ROWS(f, item.hidden, expected);
+            break;
+        }
+        CHECK_INT(status, QV_CANCELLED);
+        CHECK_INT(left, -1); /* not asked again */
+        CHECK_ROWS(f, fixture_hidden(&f, text), expected);
+    }
+    fixture_close(&f);
+}
+
 /* ---- a forward inside a pause --------------------------------------------------------------------- */
 
 TEST(a_forward_inside_a_pause_disturbs_nothing) {
