@@ -53,6 +53,10 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     return QV_OK;
 }
 
+void qv__api_leave(qv__api *api) {
+    api->leaving = true;
+}
+
 void qv__api_drain(qv__api *api) {
     api->draining = true;
 }

@@ -68,6 +68,8 @@ struct qv__response {
 qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err);
 /* Refuses new work (QV_SHUTTING_DOWN), waits for what is in flight. */
 void qv__api_close(qv__api **api);
+/* From here on /readyz says that new work should go elsewhere; it is still taken. */
+void qv__api_leave(qv__api *api);
 /* From here on new work is refused and /health says so; what is in flight goes on. */
 void qv__api_drain(qv__api *api);
 

@@ -10,6 +10,11 @@ qv_status qv__start_health(qv__job *job, qv__response *response, qv__refusal *r)
     return QV_OK;
 }
 
+qv_status qv__start_ready(qv__job *job, qv__response *response, qv__refusal *r) {
+    if (job->api->leaving) return qv__refuse(r, QV_SHUTTING_DOWN, NULL, "The server is shutting down.");
+    return qv__start_health(job, response, r);
+}
+
 qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r) {
     qv__buffer_printf(&response->body, "{\"version\":\"%s\"}", QVEC_VERSION);
     return QV_OK;

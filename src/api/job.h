@@ -60,7 +60,7 @@ struct qv__api {
     qv_model_facts model;
     uint8_t (*keys)[32]; /* SHA-256 of each API key */
     qv__pool *pool;
-    atomic_bool draining;
+    atomic_bool leaving, draining;
     int64_t created; /* unix seconds of open, told by /v1/models */
 
     pthread_mutex_t lock; /* in_flight */
@@ -117,6 +117,7 @@ qv_status qv__start_rerank(qv__job *job, qv__response *response, qv__refusal *r)
 qv_status qv__start_score(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_models(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_health(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_ready(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_load(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_metrics(qv__job *job, qv__response *response, qv__refusal *r);

@@ -66,6 +66,8 @@ static const qv__route routes[] = {
     {"GET", "/health", OPEN, qv__start_health, QV__ERRORS_VLLM, "Empty when all is well", NULL, NULL},
     {"GET", "/ping", OPEN, qv__start_health, QV__ERRORS_VLLM, "The same (SageMaker)", NULL, NULL},
     {"POST", "/ping", OPEN, qv__start_health, QV__ERRORS_VLLM, "The same (SageMaker)", NULL, NULL},
+    {"GET", "/livez", OPEN, qv__start_health, QV__ERRORS_VLLM, "The same (Kubernetes)", NULL, NULL},
+    {"GET", "/readyz", OPEN, qv__start_ready, QV__ERRORS_VLLM, "Empty when new requests are welcome", NULL, NULL},
     {"GET", "/version", OPEN, qv__start_version, QV__ERRORS_VLLM, "The program's version", NULL, "Version"},
     {"GET", "/load", OPEN, qv__start_load, QV__ERRORS_VLLM, "Requests being worked on", NULL, "Load"},
     {"GET", "/metrics", OPEN, qv__start_metrics, QV__ERRORS_VLLM, "Counters for Prometheus", NULL, "text/plain"},

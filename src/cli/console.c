@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 static const char *command;
@@ -73,8 +74,16 @@ bool qv__is_interrupted(void) {
     return interrupted;
 }
 
-void qv__interrupts_wait(void) {
-    while (!interrupted) sem_wait(&interruption); /* ends early on other signals */
+bool qv__interrupts_wait(int64_t most_ns) {
+    int64_t end = qv__now_ns() + most_ns;
+    struct timespec at = {.tv_sec = end / 1000000000, .tv_nsec = end % 1000000000};
+    while (!interrupted && (!most_ns || qv__now_ns() < end)) { /* waiting ends early on other signals */
+        if (most_ns)
+            sem_clockwait(&interruption, CLOCK_MONOTONIC, &at);
+        else
+            sem_wait(&interruption);
+    }
+    return interrupted;
 }
 
 /* ---- the log ---- */

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/log.h"
 
@@ -28,7 +29,8 @@ __attribute__((format(printf, 3, 4))) int qv__text_print(char *out, size_t size,
 /* SIGINT and SIGTERM are noted from here on; the second one ends the program at once, with status 130. */
 void qv__interrupts_note(void);
 bool qv__is_interrupted(void);
-void qv__interrupts_wait(void); /* until the first one */
+/* Until the first one, but not longer than this (0: for ever); whether it came. */
+bool qv__interrupts_wait(int64_t most_ns);
 
 /* Log lines of the library go to stderr, as text or as one JSON object a line. */
 void qv__console_log(qv__log_level most_verbose, bool json);

@@ -11,12 +11,13 @@
 #include "cli/console.h"
 #include "cli/limits.h"
 #include "cli/model_flags.h"
+#include "cli/notify.h"
 #include "http/server.h"
 
 typedef struct {
     qv__model_flags model;
     const char *host; /* NULL: all addresses */
-    int64_t port, max_body, max_connections, drain_timeout, request_threads, http_threads;
+    int64_t port, max_body, max_connections, drain_timeout, drain_delay, request_threads, http_threads;
     qv__words names, keys;
     const char *limit_mm, *mm_kwargs, *media_root;
     const char *log_level, *log_format;
@@ -41,6 +42,11 @@ static const qv__option http_rows[] = {
     QV__ROW("drain-timeout", INT, AT(drain_timeout), "SECONDS",
             "How long requests under way may take after SIGTERM or SIGINT; a second signal ends at once. Default: 30.",
             .min = 0, .max = 86400),
+    QV__ROW(
+        "drain-delay", INT, AT(drain_delay), "SECONDS",
+        "How long of that new connections are still taken while /readyz says 503: as long as a load balancer needs to "
+        "notice. Default: 0.",
+        .min = 0, .max = 86400),
     QV__ROW("max-body", COUNT, AT(max_body), "BYTES", "Largest request body. Default: 64M.", .min = 1024,
             .max = 1LL << 40),
     QV__ROW("max-connections", INT, AT(max_connections), "N", "Most connections at a time. Default: 4096.", .min = 1,
@@ -131,7 +137,8 @@ static qv_status open_server(serve *s, qv_error *err) {
                                   .port = (int)s->port,
                                   .max_body_bytes = s->max_body,
                                   .max_connections = (int)s->max_connections,
-                                  .threads = (int)s->http_threads};
+                                  .threads = (int)s->http_threads,
+                                  .drain_delay_s = (int)s->drain_delay};
     return qv__server_open(s->api, &options, &s->server, err);
 }
 
@@ -159,6 +166,19 @@ static void close_all(serve *s) {
     qv__words_clear(&s->keys);
 }
 
+/* A server whose engine is stuck does not get past its statistics, and is restarted. */
+static void wait_for_interrupt(const serve *s) {
+    int64_t every_ns = qv__notify_interval_ns();
+    qv__engine_stats stats;
+    qv__notify("READY=1\nSTATUS=serves %.200s on port %d", s->name_list[0], qv__server_port(s->server));
+    while (!qv__interrupts_wait(every_ns)) {
+        qv__engine_get_stats(s->opened->engine, &stats);
+        qv__notify("WATCHDOG=1\nSTATUS=%lld inputs computed, %lld wait", (long long)stats.finished_items,
+                   (long long)stats.waiting_items);
+    }
+    qv__notify("STOPPING=1\nSTATUS=finishes the requests under way");
+}
+
 static int run(serve *s) {
     int64_t start_ns = qv__now_ns();
     qv_error err = {0};
@@ -171,7 +191,7 @@ static int run(serve *s) {
     if (status) return qv__complain("%s", err.message), QV__EXIT_FAILED;
     qv__interrupts_note();
     announce(s, start_ns);
-    qv__interrupts_wait();
+    wait_for_interrupt(s);
     qv__complain("stopping: requests under way have %lld seconds; a second signal ends at once",
                  (long long)s->drain_timeout);
     return QV__EXIT_DONE; /* close_all drains */

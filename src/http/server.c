@@ -91,15 +91,22 @@ static bool wait_idle(qv__server *s, int64_t until_ns) {
     }
 }
 
+static void wait_delay(const qv__server *s, int64_t until_ns) {
+    int64_t end = qv__now_ns() + (int64_t)s->options.drain_delay_s * 1000000000;
+    while (qv__now_ns() < (end < until_ns ? end : until_ns)) sleep_ms(10);
+}
+
 void qv__server_close(qv__server **server, int drain_seconds) {
     qv__server *s = *server;
     if (!s) return;
     if (s->daemon) {
+        int64_t until = qv__now_ns() + (int64_t)drain_seconds * 1000000000;
         s->draining = true;
+        qv__api_leave(s->api);
+        wait_delay(s, until);
         MHD_quiesce_daemon(s->daemon); /* gives the listener back */
         close(s->listener);
         s->listener = -1;
-        int64_t until = qv__now_ns() + (int64_t)drain_seconds * 1000000000;
         if (!wait_idle(s, until)) {
             qv__log(QV__LOG_WARN, "%lld requests were not done within %d seconds; cancelling them",
                     (long long)s->exchanges, drain_seconds);

@@ -4,8 +4,8 @@
  *
  *   null_server [--port N] [--delay-us N] [--size N] [--max-len N] [--queue N] [--max-body N] [--max-total N] [--idle
  * N] [--batch N]
- *               [--connections N] [--threads N] [--workers N] [--drain N] [--key K]… [--quiet 1] [--rerank 1]
- * Prints its port, serves until SIGTERM, prints "closed". */
+ *               [--connections N] [--threads N] [--workers N] [--drain N] [--drain-delay N] [--key K]… [--quiet 1]
+ * [--rerank 1] Prints its port, serves until SIGTERM, prints "closed". */
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,7 +21,7 @@
 
 static struct {
     int port, delay_us, size, max_len, queue, max_body, max_total, idle, connections, threads, workers, drain, quiet,
-        rerank, batch;
+        rerank, batch, drain_delay;
     const char *keys[8];
     int key_count;
 } o = {.size = 128, .max_len = 100, .queue = 1000, .max_body = 1 << 20, .idle = 5, .drain = 5, .batch = 1};
@@ -273,11 +273,22 @@ static bool read_flag(const char *name, const char *value) {
     const struct {
         const char *name;
         int *place;
-    } flags[] = {{"port", &o.port},           {"delay-us", &o.delay_us}, {"size", &o.size},
-                 {"max-len", &o.max_len},     {"queue", &o.queue},       {"max-body", &o.max_body},
-                 {"max-total", &o.max_total}, {"idle", &o.idle},         {"connections", &o.connections},
-                 {"threads", &o.threads},     {"workers", &o.workers},   {"drain", &o.drain},
-                 {"quiet", &o.quiet},         {"rerank", &o.rerank},     {"batch", &o.batch}};
+    } flags[] = {{"port", &o.port},
+                 {"delay-us", &o.delay_us},
+                 {"size", &o.size},
+                 {"max-len", &o.max_len},
+                 {"queue", &o.queue},
+                 {"max-body", &o.max_body},
+                 {"max-total", &o.max_total},
+                 {"idle", &o.idle},
+                 {"connections", &o.connections},
+                 {"threads", &o.threads},
+                 {"workers", &o.workers},
+                 {"drain", &o.drain},
+                 {"quiet", &o.quiet},
+                 {"rerank", &o.rerank},
+                 {"batch", &o.batch},
+                 {"drain-delay", &o.drain_delay}};
     if (strcmp(name, "key") == 0 && o.key_count < 8) return o.keys[o.key_count++] = value, true;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].place = atoi(value), true;
@@ -311,7 +322,8 @@ int main(int argc, char **argv) {
                                   .max_total_body_bytes = o.max_total,
                                   .idle_timeout_s = o.idle,
                                   .max_connections = o.connections,
-                                  .threads = o.threads};
+                                  .threads = o.threads,
+                                  .drain_delay_s = o.drain_delay};
     qv_error err = {0};
     qv__api *api = NULL;
     qv__server *server = NULL;
