@@ -22,7 +22,8 @@ MAY_INCLUDE = {
     "lib": {"engine", "media", "prep", "text", "model", "backend", "kernels/tier.h", "store", "base", "qvec"},
     "api": {"lib", "engine", "media", "prep", "text", "store", "base", "qvec"},
     "http": {"api", "base", "qvec"},
-    "cli": {"http", "api", "lib", "engine", "media", "prep", "text", "model/network.h", "kernels/tier.h", "store", "base", "qvec"},
+    "bench": {"text", "base", "qvec"},
+    "cli": {"bench", "http", "api", "lib", "engine", "media", "prep", "text", "model/network.h", "kernels/tier.h", "store", "base", "qvec"},
 }
 # Outside libraries and the folders that may know them.
 LIBRARIES = {

@@ -17,6 +17,7 @@ static const struct {
     {"tokenize", "token ids of texts and prompts", qv__command_tokenize},
     {"info", "what a model is and needs, without opening its weights", qv__command_info},
     {"verify", "proof that an install works", qv__command_verify},
+    {"bench", "how fast a server or a model is", qv__command_bench},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -66,6 +67,7 @@ static int dispatch(int argc, char **argv) {
     if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "version"))
         return printf("qvec %s\n", QVEC_VERSION), QV__EXIT_DONE;
     bool asked = !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help");
+    if (asked && argc > 3) return run(argv[2], 2, (char *[]){argv[3], help, NULL}); /* help bench latency */
     if (asked && argc > 2) return run(argv[2], 1, (char *[]){help, NULL});
     if (asked) return print_help(), QV__EXIT_DONE;
     return run(name, argc - 2, argv + 2);

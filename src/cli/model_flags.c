@@ -48,6 +48,15 @@ const char *qv__model_flags_name(const qv__model_flags *flags) {
     return flags->model ? flags->model : "the built-in model";
 }
 
+bool qv__take_model(const qv__words *words, qv__model_flags *flags) {
+    if (words->count && flags->model) {
+        qv__complain("the model is given twice: --model %.200s and %.200s", flags->model, words->items[0].text);
+        return false;
+    }
+    if (words->count) flags->model = words->items[0].text;
+    return true;
+}
+
 static bool builtin(const qv__model_flags *flags, char **folder, const char **load_format) {
     const char *name = NULL;
     *folder = qv__builtin_folder(&name);

@@ -21,6 +21,9 @@ extern const qv__model_flags qv__model_flags_default;
 extern const qv__option qv__model_rows[], qv__compute_rows[], qv__limit_rows[];
 enum { QV__MODEL_ROWS = 3, QV__COMPUTE_ROWS = 7, QV__LIMIT_ROWS = 6 };
 
+/* Takes MODEL from the arguments without a flag (at most one). False: it was given twice, which has been printed. */
+bool qv__take_model(const qv__words *words, qv__model_flags *flags);
+
 /* Resolves MODEL. *folder: malloc'd; *load_format: what to open it with (a folder of the built-in model without weights
  * is opened with dummy ones). False: the reason has been printed. */
 bool qv__model_flags_folder(const qv__model_flags *flags, char **folder, const char **load_format);

@@ -198,11 +198,7 @@ static int run(serve *s) {
 }
 
 static bool check(serve *s, const qv__words *words) {
-    if (words->count && s->model.model) {
-        qv__complain("the model is given twice: --model %.200s and %.200s", s->model.model, words->items[0].text);
-        return false;
-    }
-    if (words->count) s->model.model = words->items[0].text;
+    if (!qv__take_model(words, &s->model)) return false;
     return qv__mm_limits_read(s->limit_mm, s->mm_kwargs, &s->limits);
 }
 

@@ -7,13 +7,13 @@ import pytest
 
 import harness
 
-COMMANDS = ["serve", "embed", "rerank", "tokenize", "info", "verify"]
+COMMANDS = ["serve", "embed", "rerank", "tokenize", "info", "verify", "bench latency", "bench throughput"]
 MAN = os.path.join(harness.ROOT, "man", "qvec.1")
 HELP_FLAG = re.compile(r"^  (--[a-z-]+)", re.M)
 
 
 def help_of(qvec, command):
-    done = qvec(command, "--help")
+    done = qvec(*command.split(), "--help")
     assert done.status == 0 and done.err == ""
     return done.out
 
@@ -21,10 +21,11 @@ def help_of(qvec, command):
 def table_of(command):
     """The flags in the source of a command's tables."""
     shared = {"embed": ["model_flags", "model_open", "inputs", "wishes", "run_items"], "rerank": ["model_flags", "model_open", "wishes", "run_items"],
-              "tokenize": [], "info": ["model_flags"], "serve": ["model_flags", "model_open"], "verify": []}
+              "tokenize": [], "info": ["model_flags"], "serve": ["model_flags", "model_open"], "verify": [],
+              "bench latency": ["bench_work", "model_flags"], "bench throughput": ["bench_work", "model_flags"]}
     names = set()
     for name in [command, *shared[command]]:
-        with open(os.path.join(harness.ROOT, "src", "cli", name + ".c"), encoding="utf-8") as f:
+        with open(os.path.join(harness.ROOT, "src", "cli", name.replace(" ", "_") + ".c"), encoding="utf-8") as f:
             names.update(re.findall(r'QV__ROW\(\s*"([a-z-]+)"', f.read()))
     return {"--" + n for n in names}
 
@@ -40,8 +41,9 @@ def test_help_lists_every_flag(qvec, command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_ways_to_ask(qvec, command):
     text = help_of(qvec, command)
-    assert qvec("help", command).out == qvec(command, "-h").out == qvec(command, "--help=all").out == text
-    assert qvec(command, "--nonsense", "--help").status == 2
+    words = command.split()
+    assert qvec("help", *words).out == qvec(*words, "-h").out == qvec(*words, "--help=all").out == text
+    assert qvec(*words, "--nonsense", "--help").status == 2
 
 
 def test_help_of_one_flag(qvec):
@@ -55,7 +57,7 @@ def test_overview_names_every_command(qvec):
     for arguments in ([], ["help"], ["--help"], ["-h"]):
         done = qvec(*arguments)
         assert done.status == (0 if arguments else 2)
-        assert all(re.search(rf"^  {c} ", done.out, re.M) for c in COMMANDS)
+        assert all(re.search(rf"^  {c.split()[0]} ", done.out, re.M) for c in COMMANDS)
 
 
 @pytest.fixture(scope="module")

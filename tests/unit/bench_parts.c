@@ -1,0 +1,129 @@
+/* The parts of the benchmarks that need no network: random numbers, figures, texts of an exact length. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bench/random.h"
+#include "bench/stats.h"
+#include "bench/texts.h"
+#include "check.h"
+
+enum { DRAWS = 200000 };
+
+TEST(random_numbers_repeat) {
+    qv__random a, b, c;
+    qv__random_seed(&a, 7);
+    qv__random_seed(&b, 7);
+    qv__random_seed(&c, 8);
+    int same = 0;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t x = qv__random_next(&a);
+        CHECK(x == qv__random_next(&b));
+        same += x == qv__random_next(&c);
+    }
+    CHECK_INT(same, 0);
+}
+
+TEST(below_is_even) {
+    qv__random r;
+    int counts[7] = {0};
+    qv__random_seed(&r, 1);
+    for (int i = 0; i < 70000; i++) counts[qv__random_below(&r, 7)]++;
+    double chi = 0;
+    for (int i = 0; i < 7; i++) chi += (counts[i] - 1e4) * (counts[i] - 1e4) / 1e4;
+    CHECK_MSG(chi < 22.5, "chi-squared %.1f", chi); /* 6 degrees, p = 0.001 */
+}
+
+static void check_moments(double shape) {
+    static double values[DRAWS];
+    qv__random r;
+    qv__random_seed(&r, 3);
+    for (int i = 0; i < DRAWS; i++) values[i] = qv__random_gamma(&r, shape);
+    double mean = qv__mean(values, DRAWS), deviation = qv__deviation(values, DRAWS);
+    CHECK_MSG(fabs(mean / shape - 1) < 0.02, "shape %g: mean %g", shape, mean);
+    CHECK_MSG(fabs(deviation / sqrt(shape) - 1) < 0.03, "shape %g: deviation %g", shape, deviation);
+}
+
+TEST(gamma_has_its_moments) {
+    check_moments(0.3);
+    check_moments(1);
+    check_moments(2.5);
+    check_moments(50);
+}
+
+/* P(X <= x) of shape 2 is 1 - e^-x (1 + x). */
+TEST(gamma_has_its_distribution) {
+    static double values[10000];
+    qv__random r;
+    qv__random_seed(&r, 5);
+    for (int i = 0; i < 10000; i++) values[i] = qv__random_gamma(&r, 2);
+    qv__sort_values(values, 10000);
+    double worst = 0;
+    for (int i = 0; i < 10000; i++)
+        worst = fmax(worst, fabs((i + 0.5) / 10000 - (1 - exp(-values[i]) * (1 + values[i]))));
+    CHECK_MSG(worst < 1.95 / 100, "distance %.4f", worst); /* Kolmogorov and Smirnov, p = 0.001 */
+}
+
+/* numpy.percentile([1, 2, 4, 8], ...), numpy.std */
+TEST(figures_are_numpys) {
+    double values[] = {8, 1, 4, 2};
+    qv__sort_values(values, 4);
+    CHECK(values[0] == 1 && values[3] == 8);
+    CHECK(qv__percentile(values, 4, 0) == 1 && qv__percentile(values, 4, 100) == 8);
+    CHECK(qv__percentile(values, 4, 50) == 3);
+    CHECK(fabs(qv__percentile(values, 4, 99) - 7.88) < 1e-12);
+    CHECK(fabs(qv__percentile(values, 4, 25) - 1.75) < 1e-12);
+    CHECK(fabs(qv__deviation(values, 4) - 2.680951323690902) < 1e-12);
+    CHECK(qv__percentile(values, 1, 99) == 1 && qv__percentile(values, 0, 99) == 0 && qv__mean(values, 0) == 0);
+}
+
+static qv__tokenizer *opened(void) {
+    static qv__tokenizer *t;
+    qv_error err = {0};
+    char path[4096];
+    snprintf(path, sizeof path, "%s/tiny-embedding", getenv("QVEC_TEST_CHECKPOINTS"));
+    if (!t) CHECK_OK(qv__tokenizer_open(path, &t, &err), err);
+    return t;
+}
+
+static size_t count_tokens(const qv__tokenizer *t, const qv__buffer *text) {
+    qv__ids ids = {0};
+    qv_error err = {0};
+    CHECK_OK(qv__tokenizer_encode(t, text->data, text->size, false, 0, &ids, &err), err);
+    for (size_t i = 0; i < ids.size; i++) CHECK(!qv__tokenizer_is_special(t, ids.data[i]));
+    size_t count = ids.size;
+    qv__ids_clear(&ids);
+    return count;
+}
+
+TEST(texts_have_exactly_the_asked_tokens) {
+    qv__tokenizer *t = opened();
+    qv__texts texts;
+    qv__random r;
+    qv_error err = {0};
+    CHECK_OK(qv__texts_open(t, &texts, &err), err);
+    qv__random_seed(&r, check_seed());
+    for (int tokens = 1; tokens < 400; tokens += 1 + tokens / 16) {
+        qv__buffer text = {0};
+        CHECK_OK(qv__texts_make(&texts, &r, tokens, NULL, &text, &err), err);
+        CHECK_INT(count_tokens(t, &text), tokens);
+        qv__buffer_clear(&text);
+    }
+    qv__texts_close(&texts);
+}
+
+TEST(texts_begin_with_their_head) {
+    static const char head[] = "The same beginning for all, ";
+    qv__texts texts;
+    qv__random r;
+    qv_error err = {0};
+    qv__buffer text = {0};
+    CHECK_OK(qv__texts_open(opened(), &texts, &err), err);
+    qv__random_seed(&r, 1);
+    CHECK_OK(qv__texts_make(&texts, &r, 100, head, &text, &err), err);
+    CHECK(text.size > sizeof head && !memcmp(text.data, head, sizeof head - 1));
+    CHECK_INT(count_tokens(opened(), &text), 100);
+    CHECK_FAILS(qv__texts_make(&texts, &r, QV__TEXT_TOKENS_MAX + 1, NULL, &text, &err), QV_TOO_LONG, "1048576", err);
+    qv__buffer_clear(&text);
+    qv__texts_close(&texts);
+}
