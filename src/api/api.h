@@ -36,8 +36,8 @@ struct qv__request {
     _Atomic bool gone; /* the client hung up; set by qv__api_gone */
     /* Called exactly once, from any thread; takes what it needs from the response before it returns. */
     void (*respond)(qv__request *request, qv__response *response);
-    /* NULL, or called at most once, from any thread: all is computed and the answer is a short one; the caller is to call
-     * qv__api_finish on the thread that sends, which spares a change of threads. Must not block. */
+    /* NULL, or called at most once, from any thread: all is computed and the answer is a short one; the caller is to
+     * call qv__api_finish on the thread that sends, which spares a change of threads. Must not block. */
     void (*computed)(qv__request *request);
     void *user;
     _Atomic(void *) job; /* the api's own */

@@ -125,6 +125,15 @@ static void write_pictures(const qv__job *job, qv__buffer *b) {
     qv__buffer_puts(b, "]");
 }
 
+static void write_prompts(const qv__job *job, qv__buffer *b) {
+    qv__buffer_puts(b, ",\"prompts\":[");
+    for (size_t i = 0; i < job->count; i++) {
+        if (i) qv__buffer_puts(b, ",");
+        qv__job_write_prompt(job, i, b);
+    }
+    qv__buffer_puts(b, "]");
+}
+
 void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
     const qv__embed_request *q = job->parsed;
     bool first = true;
@@ -138,6 +147,7 @@ void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
     }
     qv__buffer_puts(b, "]");
     if (q->tell_pictures) write_pictures(job, b);
+    if (q->tell_prompts) write_prompts(job, b);
     qv__buffer_puts(b, "}");
 }
 
@@ -196,6 +206,7 @@ qv_status qv__embed_start(qv__job *job, const qv__embed_form *form, qv__refusal 
     if (!status) status = qv__job_check_model(job, q->model, r);
     if (!status) status = qv__job_reserve(job, q->count, r);
     for (size_t i = 0; i < q->count && !status; i++) status = prepare_input(job, i, r);
+    if (!status && q->tell_prompts) status = qv__job_check_echo(job, r);
     if (!status) job->finish = finish;
     return status;
 }

@@ -45,6 +45,7 @@ typedef struct {
     bool big_endian;
     const json_t *echo;  /* texts that the answer repeats; NULL: none */
     bool tell_pictures;  /* the answer tells the size and tokens of each picture */
+    bool tell_prompts;   /* and the exact prompt of each input */
     const char *warning; /* static; told in a header */
 } qv__embed_request;
 

@@ -67,6 +67,29 @@ int64_t qv__job_tokens(const qv__job *job) {
     return tokens;
 }
 
+qv_status qv__job_check_echo(const qv__job *job, qv__refusal *r) {
+    int64_t tokens = qv__job_tokens(job);
+    if (tokens <= QV__ECHO_TOKENS) return QV_OK;
+    return qv__refuse_field(r, "echo", "echo \"prompts\" repeats at most %d tokens; these prompts have %lld.",
+                            QV__ECHO_TOKENS, (long long)tokens);
+}
+
+/* The text is put together first: a character may be spread over several tokens. */
+void qv__job_write_prompt(const qv__job *job, size_t i, qv__buffer *b) {
+    const qv__sequence *sequence = &job->items[i]->sequence;
+    qv__buffer text = {0};
+    for (int32_t k = 0; k < sequence->length; k++) {
+        size_t size = 0;
+        const char *bytes = qv__tokenizer_bytes(job->api->options.model->tokenizer, sequence->ids[k], &size);
+        if (bytes) qv__buffer_append(&text, bytes, size);
+    }
+    qv__buffer_printf(b, "{\"tokens\":%d,\"text\":", sequence->length);
+    qv__write_string(b, text.data ? text.data : "", text.size);
+    qv__buffer_puts(b, "}");
+    b->failed |= text.failed;
+    qv__buffer_clear(&text);
+}
+
 /* A stage that was not reached takes no time, and the one before it lasts until now. */
 void qv__job_measure(const qv__job *job, int64_t now, int64_t stage_ns[QV__STAGES]) {
     int64_t opened = job->opened_ns ? job->opened_ns : now, submitted = job->submitted_ns ? job->submitted_ns : now;

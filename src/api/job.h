@@ -28,7 +28,7 @@ struct qv__route {
                        BYTES: may answer with bytes */
     qv__step start; /* fills the response, or adds items and sets job->finish */
     qv__errors errors;
-    const char *summary;       /* of /openapi.json and /docs, like the two schemas' names */
+    const char *summary;       /* of /openapi.json and /docs, like the two schemas' names; NULL: in neither */
     const char *takes, *gives; /* the JSON of request and answer; NULL: none */
 };
 
@@ -50,7 +50,7 @@ struct qv__job {
     size_t count;
     atomic_size_t unfinished;
 
-    bool short_answer; /* made on the thread that sends it, when there is one */
+    bool short_answer;    /* made on the thread that sends it, when there is one */
     pthread_mutex_t lock; /* submitted; held while cancelling. Lock order: http's, this, the engine's */
     bool submitted;
 };
@@ -85,6 +85,13 @@ int64_t qv__job_tokens(const qv__job *job);
 /* Where the time went, of a job whose answer is ready now. */
 void qv__job_measure(const qv__job *job, int64_t now, int64_t stage_ns[QV__STAGES]);
 
+/* Prompts that an answer repeats when asked to: of at most QV__ECHO_TOKENS tokens together, so that a small request
+ * cannot ask for a giant answer. The check comes before anything is computed. */
+enum { QV__ECHO_TOKENS = 262144 };
+qv_status qv__job_check_echo(const qv__job *job, qv__refusal *r);
+/* {"tokens":41,"text":"<|im_start|>system\n…"}: item i's prompt as the model reads it, every pad in it. */
+void qv__job_write_prompt(const qv__job *job, size_t i, qv__buffer *b);
+
 /* Refuses when `model` is given and is not served. NULL, "" are fine. */
 qv_status qv__job_check_model(const qv__job *job, const char *model, qv__refusal *r);
 const char *qv__job_model(const qv__job *job);
@@ -99,6 +106,9 @@ bool qv__body_is_plain(const json_t *root);
 const qv__route *qv__route_find(const char *method, const char *path);
 const qv__route *qv__route_at(size_t i); /* NULL behind the last */
 qv__errors qv__route_errors(const char *path);
+
+/* page.c: whether an Accept header (NULL: none) asks for HTML rather than JSON */
+bool qv__accepts_page(const char *accept);
 
 /* the routes' handlers */
 qv_status qv__start_embeddings(qv__job *job, qv__response *response, qv__refusal *r);
@@ -122,6 +132,7 @@ qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r
 qv_status qv__start_load(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_metrics(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_info(qv__job *job, qv__response *response, qv__refusal *r);
+qv_status qv__start_asset(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_home(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_openapi(qv__job *job, qv__response *response, qv__refusal *r);
 qv_status qv__start_docs(qv__job *job, qv__response *response, qv__refusal *r);

@@ -85,10 +85,11 @@ static qv_status read_prompt(qv__embed_reader *p) {
 
 /* Ours: what the answer adds to what it tells anyway. */
 static qv_status read_echo(qv__embed_reader *p) {
-    static const char *const things[] = {"none", "pictures", NULL};
+    static const char *const things[] = {"none", "pictures", "prompts", NULL};
     int thing = 0;
     qv_status status = qv__field_choice(p->out->body.root, "echo", things, &thing, p->r);
-    p->out->tell_pictures = thing == 1;
+    p->out->tell_pictures = thing >= 1;
+    p->out->tell_prompts = thing == 2;
     return status;
 }
 

@@ -1,9 +1,7 @@
-/* GET /openapi.json: an OpenAPI 3.1 document made of the route table and of the schemas in web/schemas.json. GET /docs:
- * web/docs.html with the same table. GET /: what this is and where to read on. */
+/* GET /openapi.json: an OpenAPI 3.1 document made of the route table and of the schemas in web/schemas.json. */
 #include <ctype.h>
 #include <string.h>
 
-#include "api/embed_request.h"
 #include "api/files.h"
 #include "api/job.h"
 #include "api/write.h"
@@ -88,7 +86,7 @@ static bool is_first_of_path(size_t i) {
 static void write_paths(qv__buffer *b, bool keys) {
     const qv__route *route, *other;
     for (size_t i = 0; (route = qv__route_at(i)); i++) {
-        if (!is_first_of_path(i)) continue;
+        if (!route->summary || !is_first_of_path(i)) continue;
         qv__buffer_printf(b, "%s\"%s\":{", i ? "," : "", route->path);
         write_operation(b, route, keys);
         for (size_t k = i + 1; (other = qv__route_at(k)); k++) {
@@ -112,70 +110,5 @@ qv_status qv__start_openapi(qv__job *job, qv__response *response, qv__refusal *r
                        "\"schemas\":");
     qv__buffer_append(b, qv__file_schemas_json, qv__file_schemas_json_size);
     qv__buffer_puts(b, "}}");
-    return QV_OK;
-}
-
-/* ---- /docs ---- */
-
-static void write_html(qv__buffer *b, const char *text) {
-    for (; *text; text++) {
-        const char *escape = *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '&' ? "&amp;" : NULL;
-        if (escape)
-            qv__buffer_puts(b, escape);
-        else
-            qv__buffer_append(b, text, 1);
-    }
-}
-
-static void write_row(qv__buffer *b, const char *left, const char *middle, const char *right) {
-    qv__buffer_puts(b, "<tr><td>");
-    write_html(b, left);
-    qv__buffer_puts(b, "<td><code>");
-    write_html(b, middle);
-    qv__buffer_puts(b, "</code><td>");
-    write_html(b, right);
-    qv__buffer_puts(b, "\n");
-}
-
-static void write_routes(qv__buffer *b) {
-    const qv__route *route;
-    for (size_t i = 0; (route = qv__route_at(i)); i++) write_row(b, route->method, route->path, route->summary);
-}
-
-static void write_purposes(qv__buffer *b) {
-    const qv__purpose *purpose;
-    for (size_t i = 0; (purpose = qv__purpose_at(i))->name; i++)
-        write_row(b, "", purpose->name, purpose->instruction ? purpose->instruction : "the model's default");
-}
-
-/* The page with <!--routes--> and <!--purposes--> filled in. */
-qv_status qv__start_docs(qv__job *job, qv__response *response, qv__refusal *r) {
-    static const struct {
-        const char *mark;
-        void (*write)(qv__buffer *b);
-    } marks[] = {{"<!--routes-->", write_routes}, {"<!--purposes-->", write_purposes}};
-    const char *page = (const char *)qv__file_docs_html, *end = page + qv__file_docs_html_size;
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        const char *at = memmem(page, (size_t)(end - page), marks[i].mark, strlen(marks[i].mark));
-        if (!at) continue;
-        qv__buffer_append(&response->body, page, (size_t)(at - page));
-        marks[i].write(&response->body);
-        page = at + strlen(marks[i].mark);
-    }
-    qv__buffer_append(&response->body, page, (size_t)(end - page));
-    response->content_type = "text/html; charset=utf-8";
-    response->header_name[0] = "Content-Security-Policy";
-    response->header_value[0] = "default-src 'none'; style-src 'unsafe-inline'";
-    return QV_OK;
-}
-
-/* ---- / ---- */
-
-qv_status qv__start_home(qv__job *job, qv__response *response, qv__refusal *r) {
-    qv__buffer *b = &response->body;
-    qv__buffer_printf(b, "{\"name\":\"qvec\",\"version\":\"%s\",\"model\":", QVEC_VERSION);
-    qv__write_string(b, qv__job_model(job), strlen(qv__job_model(job)));
-    qv__buffer_printf(b, ",\"task\":\"%s\",\"docs\":\"/docs\",\"openapi\":\"/openapi.json\"}",
-                      job->api->model.task == QV_TASK_RERANK ? "rerank" : "embed");
     return QV_OK;
 }

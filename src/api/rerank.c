@@ -257,6 +257,20 @@ static void write_error(const qv__rerank_request *q, size_t document, qv__buffer
     qv__buffer_puts(b, "}");
 }
 
+/* In the order of the request; null for a document that cannot be decoded. */
+static void write_prompts(const qv__job *job, qv__buffer *b) {
+    const qv__rerank_request *q = job->parsed;
+    qv__buffer_puts(b, ",\"prompts\":[");
+    for (size_t i = 0; i < q->document_count; i++) {
+        if (i) qv__buffer_puts(b, ",");
+        if (q->states[i].error)
+            qv__buffer_puts(b, "null");
+        else
+            qv__job_write_prompt(job, q->states[i].item, b);
+    }
+    qv__buffer_puts(b, "]");
+}
+
 /* Which pairs were cut, for the reader who wonders about a score. */
 static void write_facts(const qv__job *job, qv__buffer *b) {
     bool first = true;
@@ -269,7 +283,9 @@ static void write_facts(const qv__job *job, qv__buffer *b) {
                           (long long)f->tokens, (long long)f->untruncated);
         first = false;
     }
-    qv__buffer_puts(b, "]}");
+    qv__buffer_puts(b, "]");
+    if (q->tell_prompts) write_prompts(job, b);
+    qv__buffer_puts(b, "}");
 }
 
 /* Voyage's: the entries under `data`, a document as its text. */
@@ -404,6 +420,7 @@ static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
     if (!status) status = is_reranker(job) ? prepare_pairs(job, r) : prepare_cosine(job, r);
     if (!status) status = check_any(job);
     if (!status && q->refuse_cut) status = check_uncut(job, r);
+    if (!status && q->tell_prompts) status = qv__job_check_echo(job, r);
     if (!status) job->finish = rank ? finish_rerank : finish_score;
     return status;
 }

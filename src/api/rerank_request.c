@@ -135,9 +135,13 @@ static qv_status parse_voyage(parser *p) {
 }
 
 static qv_status parse_vllm(parser *p) {
+    static const char *const things[] = {"none", "prompts", NULL};
     const json_t *o = p->out->body.root;
+    int thing = 0;
     p->out->return_documents = true; /* as vLLM, which always does */
     qv_status status = qv__field_bool(o, "return_documents", &p->out->return_documents, p->r);
+    if (!status) status = qv__field_choice(o, "echo", things, &thing, p->r);
+    p->out->tell_prompts = thing == 1;
     return status ? status : qv__field_int(o, "top_n", 0, INT64_MAX, &p->out->top_n, p->r);
 }
 

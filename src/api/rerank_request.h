@@ -30,6 +30,7 @@ typedef struct {
     bool refuse_cut; /* a pair that would have to be cut is refused */
     bool raw_scores; /* the logit instead of its sigmoid */
     bool return_documents;
+    bool tell_prompts;                                /* the answer tells the exact prompt of each document */
     int64_t top_n;                                    /* 0: all */
     int64_t max_tokens_per_query, max_tokens_per_doc; /* 0: no cut */
 } qv__rerank_request;

@@ -6,8 +6,8 @@
 enum { INFERENCE = QV__ROUTE_KEY | QV__ROUTE_JSON, OPEN = QV__ROUTE_LIGHT, KEPT = QV__ROUTE_KEY | QV__ROUTE_LIGHT };
 
 /* Where one path has several forms, fields of the body tell them apart: see forms.h, rerank_request.h and tei.c. The
- * last three columns make /openapi.json and /docs: what the route does, and the schemas of what it takes and gives
- * (web/schemas.json). */
+ * last three columns make /openapi.json and /docs: what the route does (NULL: it is told in neither), and the schemas
+ * of what it takes and gives (web/schemas.json). */
 static const qv__route routes[] = {
     /* OpenAI, vLLM, Jina, Voyage, Infinity */
     {"POST", "/v1/embeddings", INFERENCE | QV__ROUTE_BYTES, qv__start_embeddings, QV__ERRORS_VLLM,
@@ -59,7 +59,7 @@ static const qv__route routes[] = {
     {"POST", "/detokenize", INFERENCE, qv__start_detokenize, QV__ERRORS_VLLM, "Token ids to text (vLLM)",
      "DetokenizeRequest", "DetokenizeAnswer"},
     /* about the server */
-    {"GET", "/", OPEN, qv__start_home, QV__ERRORS_VLLM, "What this is", NULL, "Server"},
+    {"GET", "/", OPEN, qv__start_home, QV__ERRORS_VLLM, "What this is; in a browser: a page to try it", NULL, "Server"},
     {"GET", "/docs", OPEN, qv__start_docs, QV__ERRORS_VLLM, "This interface, for people", NULL, "text/html"},
     {"GET", "/openapi.json", OPEN, qv__start_openapi, QV__ERRORS_VLLM, "This interface, for programs", NULL, "OpenApi"},
     {"GET", "/v1/models", KEPT, qv__start_models, QV__ERRORS_VLLM, "The served names", NULL, "Models"},
@@ -71,6 +71,17 @@ static const qv__route routes[] = {
     {"GET", "/version", OPEN, qv__start_version, QV__ERRORS_VLLM, "The program's version", NULL, "Version"},
     {"GET", "/load", OPEN, qv__start_load, QV__ERRORS_VLLM, "Requests being worked on", NULL, "Load"},
     {"GET", "/metrics", OPEN, qv__start_metrics, QV__ERRORS_VLLM, "Counters for Prometheus", NULL, "text/plain"},
+    /* what the pages are made of: no part of the interface, so without a summary */
+    {"GET", "/ui/base.css", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/page.css", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/icon.svg", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/page.js", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/dom.js", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/server.js", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/items.js", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/examples.js", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/results.js", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
+    {"GET", "/ui/snippets.js", OPEN, qv__start_asset, QV__ERRORS_VLLM, NULL, NULL, NULL},
 };
 
 enum { ROUTE_COUNT = sizeof routes / sizeof *routes };

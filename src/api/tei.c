@@ -182,10 +182,10 @@ qv_status qv__start_info(qv__job *job, qv__response *response, qv__refusal *r) {
     qv__buffer_printf(b,
                       ",\"max_concurrent_requests\":%lld,\"max_input_length\":%lld,\"max_batch_tokens\":%lld,\"max_"
                       "batch_requests\":null,\"max_client_batch_size\":%lld,\"auto_truncate\":true,\"tokenization_"
-                      "workers\":%d,\"version\":\"%s\",\"sha\":null,\"docker_label\":null}",
+                      "workers\":%d,\"version\":\"%s\",\"sha\":null,\"docker_label\":null,\"embedding_size\":%lld}",
                       (long long)model->options.max_queued_items, (long long)api->model.max_model_len,
                       (long long)model->options.max_batched_tokens, (long long)api->options.max_inputs,
-                      api->options.workers, QVEC_VERSION);
+                      api->options.workers, QVEC_VERSION, (long long)api->model.embedding_size);
     return QV_OK;
 }
 

@@ -35,6 +35,7 @@ static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
 static qv__item *first;
 static qv__item **last = &first;
 static qv__engine_stats stats;
+static int32_t *zeros; /* [max_len]: the ids of every item */
 
 /* Up to `batch` waiting items, chained. */
 static qv__item *take_batch(void) {
@@ -169,6 +170,7 @@ qv_status qv__session_prepare(const qv_model *model, const qv_input *input, cons
     qv__item *item = qv__calloc(1, sizeof *item);
     if (!item) return qv__fail(err, QV_NO_MEMORY, "no memory");
     item->sequence.length = (int32_t)tokens;
+    item->sequence.ids = zeros;
     *out = item;
     return QV_OK;
 }
@@ -305,7 +307,8 @@ int main(int argc, char **argv) {
     pthread_sigmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     pthread_t thread;
-    if (pthread_create(&thread, NULL, worker, NULL)) return 1;
+    zeros = qv__calloc((size_t)o.max_len, sizeof *zeros);
+    if (!zeros || pthread_create(&thread, NULL, worker, NULL)) return 1;
     if (!o.quiet) qv__log_set_sink(sink, QV__LOG_DEBUG);
     static char folder[] = "/nowhere";
     qv_model model = {.folder = folder};
