@@ -35,6 +35,7 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     pthread_mutex_init(&api->lock, NULL);
     pthread_cond_init(&api->idle, NULL);
     api->options = *options;
+    qv__metrics_init(&api->metrics);
     if (api->options.max_inputs <= 0) api->options.max_inputs = DEFAULT_MAX_INPUTS;
     if (api->options.max_documents <= 0) api->options.max_documents = DEFAULT_MAX_DOCUMENTS;
     api->options.max_images = media_limit(options->max_images);
@@ -51,6 +52,15 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     if (status) return qv__api_close(&api), status;
     *out = api;
     return QV_OK;
+}
+
+void qv__api_note_end(qv__api *api, const qv__ended *ended) {
+    const qv__route *route = qv__route_find(ended->method, ended->path);
+    qv__metrics_note_end(&api->metrics, ended, route && route->flags & QV__ROUTE_JSON);
+}
+
+void qv__api_note_connection(qv__api *api, int change) {
+    qv__metrics_note_connection(&api->metrics, change);
 }
 
 void qv__api_leave(qv__api *api) {
@@ -129,14 +139,7 @@ static void send(qv__api *api, qv__request *q, qv__errors errors, qv_status stat
     } else if (status) {
         qv__refusal_respond(r, errors, response);
     }
-    int digit = response->status / 100;
-    atomic_fetch_add(&api->answered[digit >= 1 && digit <= 5 ? digit : 0], 1);
-    atomic_fetch_add(&api->items, response->items);
-    atomic_fetch_add(&api->tokens, response->tokens);
-    for (int i = 0; i < QV__STAGES; i++) {
-        response->stage_ns[i] = stage_ns[i];
-        atomic_fetch_add(&api->stage_ns[i], stage_ns[i]);
-    }
+    memcpy(response->stage_ns, stage_ns, sizeof response->stage_ns);
     q->respond(q, response);
 }
 

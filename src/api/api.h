@@ -65,6 +65,14 @@ struct qv__response {
     int64_t stage_ns[QV__STAGES];
 };
 
+/* A request that has ended, as /metrics counts it. */
+typedef struct {
+    const char *method, *path; /* as sent */
+    int status;
+    int64_t items, tokens;
+    int64_t stage_ns[QV__STAGES], total_ns; /* total: from the head of the request to the end of the answer */
+} qv__ended;
+
 qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err);
 /* Refuses new work (QV_SHUTTING_DOWN), waits for what is in flight. */
 void qv__api_close(qv__api **api);
@@ -82,6 +90,10 @@ void qv__api_finish(qv__api *api, qv__request *request);
 /* The client of a request that is being handled hung up: items that still wait are cancelled. The caller makes
  * sure that `respond` does not return before this does. */
 void qv__api_gone(qv__api *api, qv__request *request);
+
+/* For /metrics: a request of any kind has ended, refused ones included; a connection was opened (1) or closed (-1). */
+void qv__api_note_end(qv__api *api, const qv__ended *ended);
+void qv__api_note_connection(qv__api *api, int change);
 
 /* Whether `path` exists and takes `method`: 200, 404 or 405; lets http/ answer before it reads a body.
  * HEAD counts as GET; OPTIONS is taken everywhere. */

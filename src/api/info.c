@@ -20,7 +20,7 @@ qv_status qv__start_version(qv__job *job, qv__response *response, qv__refusal *r
     return QV_OK;
 }
 
-static size_t in_flight(qv__api *api) {
+size_t qv__api_in_flight(qv__api *api) {
     pthread_mutex_lock(&api->lock);
     size_t n = api->in_flight;
     pthread_mutex_unlock(&api->lock);
@@ -28,7 +28,7 @@ static size_t in_flight(qv__api *api) {
 }
 
 qv_status qv__start_load(qv__job *job, qv__response *response, qv__refusal *r) {
-    qv__buffer_printf(&response->body, "{\"server_load\":%zu}", in_flight(job->api));
+    qv__buffer_printf(&response->body, "{\"server_load\":%zu}", qv__api_in_flight(job->api));
     return QV_OK;
 }
 
@@ -58,57 +58,5 @@ qv_status qv__start_models(qv__job *job, qv__response *response, qv__refusal *r)
         write_card(api, api->options.served_names[i], &response->body);
     }
     qv__buffer_puts(&response->body, "]}");
-    return QV_OK;
-}
-
-/* ---- Prometheus text: vLLM's names where the meaning is the same ---- */
-
-typedef struct {
-    const char *name, *kind, *help;
-    double value;
-} metric;
-
-qv_status qv__start_metrics(qv__job *job, qv__response *response, qv__refusal *r) {
-    qv__api *api = job->api;
-    qv__engine_stats s = {0};
-    qv__engine_get_stats(api->options.model->engine, &s);
-    const metric metrics[] = {
-        {"vllm:num_requests_running", "gauge", "Inputs being computed.", (double)s.running_items},
-        {"vllm:num_requests_waiting", "gauge", "Inputs waiting to be computed.", (double)s.waiting_items},
-        {"vllm:prompt_tokens_total", "counter", "Tokens computed.", (double)s.finished_tokens},
-        {"qvec_waiting_tokens", "gauge", "Tokens of the inputs that wait.", (double)s.waiting_tokens},
-        {"qvec_http_in_flight", "gauge", "Requests that are being worked on.", (double)in_flight(api)},
-        {"qvec_items_finished_total", "counter", "Inputs computed.", (double)s.finished_items},
-        {"qvec_items_failed_total", "counter", "Inputs that failed.", (double)s.failed_items},
-        {"qvec_items_cancelled_total", "counter", "Inputs whose client went away.", (double)s.cancelled_items},
-        {"qvec_items_expired_total", "counter", "Inputs whose deadline passed.", (double)s.expired_items},
-        {"qvec_nested_batches_total", "counter", "Batches computed in the pauses of a long input.",
-         (double)s.nested_batches},
-        {"qvec_batches_total", "counter", "Batches computed.", (double)s.batches},
-        {"qvec_busy_seconds_total", "counter", "Time spent computing.", (double)s.busy_ns * 1e-9},
-        {"qvec_open_seconds", "gauge", "Time since the model was opened.", (double)s.open_ns * 1e-9},
-        {"qvec_wait_seconds_total", "counter", "Time that answered requests waited.",
-         (double)api->stage_ns[QV__STAGE_WAIT] * 1e-9},
-        {"qvec_image_cache_hits_total", "counter", "Pictures found in the feature cache.", (double)s.image_hits},
-        {"qvec_image_cache_misses_total", "counter", "Pictures that had to be computed.", (double)s.image_misses},
-        {"qvec_image_cache_bytes", "gauge", "Size of the feature cache.", (double)s.image_bytes},
-        {"qvec_prefix_hits_total", "counter", "Prefix look-ups that found one.", (double)s.prefix_hits},
-        {"qvec_prefix_misses_total", "counter", "Prefix look-ups that found nothing.", (double)s.prefix_misses},
-        {"qvec_prefix_tokens_total", "counter", "Tokens that a stored prefix spared.", (double)s.prefix_tokens},
-        {"qvec_prefix_bytes", "gauge", "Size of the prefix store.", (double)s.prefix_bytes},
-    };
-    qv__buffer *b = &response->body;
-    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
-        const metric *m = &metrics[i];
-        qv__buffer_printf(b, "# HELP %s %s\n# TYPE %s %s\n%s{model_name=", m->name, m->help, m->name, m->kind, m->name);
-        qv__write_string(b, qv__job_model(job), strlen(qv__job_model(job)));
-        qv__buffer_printf(b, "} %.17g\n", m->value);
-    }
-    qv__buffer_puts(b, "# HELP qvec_http_requests_total Requests answered, by class of status.\n# TYPE "
-                       "qvec_http_requests_total counter\n");
-    for (int digit = 1; digit <= 5; digit++)
-        qv__buffer_printf(b, "qvec_http_requests_total{status=\"%dxx\"} %lld\n", digit,
-                          (long long)api->answered[digit]);
-    response->content_type = "text/plain; version=0.0.4; charset=utf-8";
     return QV_OK;
 }

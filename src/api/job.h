@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "api/body.h"
+#include "api/metrics.h"
 #include "api/pool.h"
 #include "api/refusal.h"
 
@@ -67,10 +68,7 @@ struct qv__api {
     pthread_cond_t idle;
     size_t in_flight;
 
-    /* counters since open */
-    atomic_llong answered[6]; /* by first digit of the status */
-    atomic_llong items, tokens, truncated;
-    atomic_llong stage_ns[QV__STAGES];
+    qv__metrics metrics;
 };
 
 /* Room for `count` items; at most once per job. */
@@ -97,6 +95,8 @@ qv_status qv__job_check_model(const qv__job *job, const char *model, qv__refusal
 const char *qv__job_model(const qv__job *job);
 /* "embd-<request id>" and so on, as a JSON string. */
 void qv__job_write_id(const qv__job *job, const char *prefix, qv__buffer *b);
+
+size_t qv__api_in_flight(qv__api *api); /* requests that are being worked on */
 
 /* plain.c */
 /* Whether reading the request, and making items of it, is sure to be short work: nothing but texts, few of them. */

@@ -314,6 +314,7 @@ void qv__engine_get_stats(qv__engine *e, qv__engine_stats *stats) {
     *stats = e->stats;
     stats->waiting_items = e->queue.items;
     stats->waiting_tokens = e->queue.tokens;
+    stats->oldest_wait_ns = e->queue.items ? now - qv__queue_oldest(&e->queue) : 0;
     if (e->busy_since_ns) stats->busy_ns += now - e->busy_since_ns;
     stats->open_ns = now - e->opened_ns;
     pthread_mutex_unlock(&e->lock);

@@ -53,13 +53,21 @@ typedef struct {
     int64_t image_cache_bytes, prefix_cache_bytes; /* 0: off */
 } qv__engine_options;
 
+/* How often a batch had how many: counts[k] are those of more than 2^(k-1) and at most 2^k; the last are all larger. */
+enum { QV__SIZE_STEPS = 18 };
+typedef struct {
+    int64_t counts[QV__SIZE_STEPS], sum;
+} qv__sizes;
+
 typedef struct {
     int64_t waiting_items, waiting_tokens, running_items;
+    int64_t oldest_wait_ns;              /* of those that wait */
+    qv__sizes batch_items, batch_tokens; /* tokens: those that were computed, without what a prefix spared */
     int64_t finished_items, finished_tokens, batches, failed_items, cancelled_items, expired_items;
     int64_t nested_batches;   /* those of `batches` that ran inside another */
     int64_t busy_ns, open_ns; /* time the worker spent computing, and since open */
-    int64_t image_hits, image_misses, image_bytes;
-    int64_t prefix_hits, prefix_misses, prefix_bytes;
+    int64_t image_hits, image_misses, image_bytes, image_evictions;
+    int64_t prefix_hits, prefix_misses, prefix_bytes, prefix_evictions;
     int64_t prefix_tokens; /* tokens that did not have to be computed */
 } qv__engine_stats;
 

@@ -81,7 +81,9 @@ static bool make_room(qv__feature_store *s, size_t bytes) {
     if (bytes > s->max_bytes) return false;
     for (entry *e = s->oldest, *newer; e && s->bytes > s->max_bytes - bytes; e = newer) {
         newer = e->newer;
-        if (!is_pinned(s, e)) drop(s, e);
+        if (is_pinned(s, e)) continue;
+        drop(s, e);
+        s->stats.evictions++;
     }
     return s->bytes <= s->max_bytes - bytes;
 }

@@ -13,7 +13,7 @@ enum { QV__ROUNDS = 2 }; /* a forward pass, and the one nested in it */
 typedef struct qv__feature_store qv__feature_store;
 
 typedef struct {
-    int64_t hits, misses, bytes, entries;
+    int64_t hits, misses, bytes, entries, evictions;
 } qv__feature_stats;
 
 qv_status qv__feature_store_open(qv__backend *backend, int64_t max_bytes, qv__feature_store **out, qv_error *err);

@@ -68,6 +68,7 @@ static bool make_room(qv__prefix_store *s, size_t bytes) {
         if (e->references > 0) continue;
         unlist(s, e);
         drop(s, e);
+        s->stats.evictions++;
     }
     return true;
 }

@@ -31,7 +31,7 @@ typedef struct qv__prefix_entry {
 } qv__prefix_entry;
 
 typedef struct {
-    int64_t hits, misses, saved_tokens, bytes, entries;
+    int64_t hits, misses, saved_tokens, bytes, entries, evictions;
 } qv__prefix_stats;
 
 /* token_bytes: of keys and values together. max_bytes > 0. */

@@ -114,6 +114,17 @@ static void heap_remove(qv__queue *q, qv__item *item) {
     item->heap_index = NOT_IN_HEAP;
 }
 
+int64_t qv__queue_oldest(const qv__queue *q) {
+    int64_t oldest = INT64_MAX;
+    const qv__lane *lane = q->turn;
+    for (int64_t i = 0; i < q->lanes; i++, lane = lane->next)
+        for (int k = 0; k < 2; k++) {
+            const qv__item *item = lane->lists[k].first;
+            if (item && item->queued_ns < oldest) oldest = item->queued_ns;
+        }
+    return oldest;
+}
+
 int64_t qv__queue_next_deadline(const qv__queue *q) {
     return q->heap_count ? q->heap[0]->deadline_ns : INT64_MAX;
 }

@@ -34,6 +34,7 @@ qv__item *qv__queue_peek(qv__queue *queue, bool short_only);
 void qv__queue_take(qv__queue *queue, qv__item *item);
 void qv__queue_skip(qv__queue *queue); /* the turn passes on */
 
+int64_t qv__queue_oldest(const qv__queue *queue);        /* when it was submitted; INT64_MAX: none waits */
 int64_t qv__queue_next_deadline(const qv__queue *queue); /* INT64_MAX: none */
 /* Removes and gives an item whose deadline is not after `now`; NULL: none. */
 qv__item *qv__queue_take_expired(qv__queue *queue, int64_t now);

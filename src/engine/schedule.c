@@ -191,6 +191,13 @@ static void set_status(qv__item *item, qv_status batch_status, qv_status own, co
         qv__fail(&item->error, item->status, "%s", qv_status_text(item->status));
 }
 
+static void count_size(qv__sizes *sizes, int64_t size) {
+    int step = 0;
+    while (step < QV__SIZE_STEPS - 1 && (int64_t)1 << step < size) step++;
+    sizes->counts[step]++;
+    sizes->sum += size;
+}
+
 static void count_batch(qv__round *r) {
     qv__engine *e = r->engine;
     qv__prefix_stats prefixes = {0};
@@ -199,14 +206,18 @@ static void count_batch(qv__round *r) {
     if (e->features) qv__feature_store_get_stats(e->features, &features);
     pthread_mutex_lock(&e->lock);
     e->stats.batches++;
+    count_size(&e->stats.batch_items, r->planned);
+    count_size(&e->stats.batch_tokens, r->rows);
     e->stats.nested_batches += r->number > 0;
     e->stats.prefix_hits = prefixes.hits;
     e->stats.prefix_misses = prefixes.misses;
     e->stats.prefix_tokens = prefixes.saved_tokens;
     e->stats.prefix_bytes = prefixes.bytes;
+    e->stats.prefix_evictions = prefixes.evictions;
     e->stats.image_hits = features.hits;
     e->stats.image_misses = features.misses;
     e->stats.image_bytes = features.bytes;
+    e->stats.image_evictions = features.evictions;
     pthread_mutex_unlock(&e->lock);
 }
 

@@ -351,7 +351,8 @@ void qv__exchange_hung_up(void *user) {
     qv__api_gone(x->server->api, &x->request);
 }
 
-static void log_access(const exchange *x, bool sent) {
+/* In the log and in the counters. */
+static void note_end(const exchange *x, bool sent) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     int64_t now = qv__now_ns();
     qv__access access = {.id = x->request_id,
@@ -367,6 +368,14 @@ static void log_access(const exchange *x, bool sent) {
     memcpy(access.stage_ns, x->stage_ns, sizeof access.stage_ns);
     if (x->answered_ns) access.stage_ns[QV__STAGE_WRITE] += now - x->answered_ns;
     qv__access_log(&access);
+    qv__ended ended = {.method = x->request.method,
+                       .path = x->request.path,
+                       .status = x->status,
+                       .items = x->items,
+                       .tokens = x->tokens,
+                       .total_ns = access.total_ns};
+    memcpy(ended.stage_ns, access.stage_ns, sizeof ended.stage_ns);
+    qv__api_note_end(x->server->api, &ended);
 }
 
 void qv__exchange_completed(void *server, struct MHD_Connection *connection, void **state,
@@ -375,7 +384,7 @@ void qv__exchange_completed(void *server, struct MHD_Connection *connection, voi
     if (!x) return;
     *state = NULL;
     if (x->state == COMPUTED) qv__api_finish(x->server->api, &x->request); /* the client left; the request must end */
-    log_access(x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    note_end(x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     set_deadline(x, x->server->options.idle_timeout_s);
     drop_body(x);
     if (x->response) MHD_destroy_response(x->response);
@@ -390,11 +399,15 @@ void qv__exchange_connection(void *server, struct MHD_Connection *connection, vo
         qv__peer *peer = qv__calloc(1, sizeof *peer);
         const union MHD_ConnectionInfo *fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         *context = peer;
+        qv__api_note_connection(s->api, 1);
         if (!peer) return;
         peer->fd = fd ? fd->connect_fd : -1;
         peer->deadline_ns = qv__now_ns() + (int64_t)s->options.idle_timeout_s * 1000000000;
         qv__watch_peer_add(s->watch, peer);
-    } else if (*context) {
+        return;
+    }
+    qv__api_note_connection(s->api, -1);
+    if (*context) {
         qv__watch_peer_remove(s->watch, *context);
         qv__free(*context);
         *context = NULL;
