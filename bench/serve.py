@@ -54,7 +54,7 @@ class Bench:
         self.null = os.path.join(options.build, "tests", "api", "null_server")
 
     def server(self, size, *flags):
-        return started(self.null, "--quiet", "1", "--queue", "100000", "--batch", "64", "--size", str(size), *flags)
+        return started(self.null, "--quiet", "1", "--max-queued-items", "100000", "--batch", "64", "--size", str(size), *flags)
 
     def path(self, name, text):
         path = os.path.join(self.folder, name)
@@ -113,7 +113,7 @@ class Bench:
         body = BODIES["small"].encode()
         data = (b"POST /v1/embeddings HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
                 % (len(body), body))
-        with self.server(128, "--connections", str(3 * IDLE), "--idle", "600") as (port, pid), contextlib.ExitStack() as stack:
+        with self.server(128, "--max-connections", str(3 * IDLE), "--idle-timeout", "600") as (port, pid), contextlib.ExitStack() as stack:
             before = resident(pid)
             for _ in range(IDLE):
                 wire = stack.enter_context(socket.create_connection(("127.0.0.1", port)))

@@ -85,6 +85,7 @@ typedef struct qv_model_options {
     int64_t max_model_len;      /* longest input in tokens; default: min(the model's own limit, 32768) */
     int64_t max_batched_tokens; /* tokens computed together; default 2048 */
     int64_t max_queued_items;   /* items waiting in the queue before QV_OVERLOADED; default 65536 */
+    int64_t max_queued_tokens;  /* and their tokens; default 16777216 */
     int64_t image_cache_bytes;  /* cache of finished picture features; default 256 MiB, -1: off */
     int64_t prefix_cache_bytes; /* store of keys and values of shared prefixes; default 512 MiB, -1: off */
     /* Limits of a picture or video from outside; over one it is refused with QV_MEDIA_LIMIT. */

@@ -1,6 +1,7 @@
 /* Open, close, and what happens to every request whatever its route. See job.h for the way of a request. */
 #include "api/api.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -14,13 +15,10 @@
 enum {
     DEFAULT_WORKERS = 4,
     MAX_WORKERS = 64,
-    MAX_WAITING = 4096,
     PLAIN_BODY = 4096,       /* bytes: parsing and tokenizing them takes about as long as handing them over */
     SHORT_BODY = 256 << 10,  /* bytes: what was made of them is quickly freed */
     SHORT_ANSWER = 4 * 4096, /* values: written in less than half a millisecond */
-    DEFAULT_MAX_INPUTS = 2048,
     DEFAULT_MAX_MEDIA = 999,
-    DEFAULT_MAX_DOCUMENTS = 10000
 };
 
 static int media_limit(int wanted) {
@@ -34,10 +32,10 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     if (!api) return qv__fail(err, QV_NO_MEMORY, "no memory for the request handler");
     pthread_mutex_init(&api->lock, NULL);
     pthread_cond_init(&api->idle, NULL);
+    qv__drain_open(&api->drain);
     api->options = *options;
     qv__metrics_init(&api->metrics);
-    if (api->options.max_inputs <= 0) api->options.max_inputs = DEFAULT_MAX_INPUTS;
-    if (api->options.max_documents <= 0) api->options.max_documents = DEFAULT_MAX_DOCUMENTS;
+    qv__limits_fill(&api->options.limits);
     api->options.max_images = media_limit(options->max_images);
     api->options.max_videos = media_limit(options->max_videos);
     if (api->options.workers <= 0) api->options.workers = DEFAULT_WORKERS;
@@ -47,7 +45,7 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     qv_status status = options->served_name_count < 1
                            ? qv__fail(err, QV_INVALID_ARGUMENT, "the served model needs a name")
                            : qv__keys_open(api, err);
-    if (!status && !(api->pool = qv__pool_open(api->options.workers, MAX_WAITING)))
+    if (!status && !(api->pool = qv__pool_open(api->options.workers, (size_t)api->options.limits.waiting_requests)))
         status = qv__fail(err, QV_NO_MEMORY, "no memory for %d request threads", api->options.workers);
     if (status) return qv__api_close(&api), status;
     *out = api;
@@ -81,6 +79,7 @@ void qv__api_close(qv__api **handle) {
     qv__pool_close(&api->pool);
     pthread_mutex_destroy(&api->lock);
     pthread_cond_destroy(&api->idle);
+    qv__drain_close(&api->drain);
     qv__free(api->keys);
     qv__free(api);
     *handle = NULL;
@@ -91,10 +90,12 @@ int qv__api_key_status(const qv__api *api, const char *method, const char *path,
     return route && route->flags & QV__ROUTE_KEY && !qv__key_fits(api, authorization) ? 401 : 200;
 }
 
-void qv__api_error_response(qv__response *response, const char *path, int status, const char *message) {
+void qv__api_error_response(qv__response *response, const char *path, int status, const char *message,
+                            int retry_after) {
     qv__refusal r;
     qv__refuse(&r, QV_INTERNAL, NULL, "%s", message);
     qv__refusal_set_http(&r, status);
+    if (retry_after) r.retry_after = retry_after;
     qv__refusal_respond(&r, qv__route_errors(path), response);
 }
 
@@ -157,11 +158,8 @@ static void count_out(qv__api *api) {
     pthread_mutex_unlock(&api->lock);
 }
 
-static void answer(qv__job *job, qv_status status, const qv__refusal *r, qv__response *response) {
+static void free_job(qv__job *job) {
     qv__api *api = job->api;
-    int64_t stage_ns[QV__STAGES];
-    qv__job_measure(job, qv__now_ns(), stage_ns);
-    send(api, job->request, job->errors, status, r, response, stage_ns); /* the request is gone from here on */
     for (size_t i = 0; i < job->count; i++) qv__item_free(job->items[i]);
     if (job->drop) job->drop(job->parsed);
     qv__body_clear(&job->body);
@@ -172,11 +170,11 @@ static void answer(qv__job *job, qv_status status, const qv__refusal *r, qv__res
     count_out(api);
 }
 
-static qv_status refuse_gone(const qv__api *api, qv__refusal *r) {
-    if (api->draining) return qv__refuse(r, QV_SHUTTING_DOWN, NULL, "The server is shutting down.");
-    qv__refuse(r, QV_CANCELLED, NULL, "The client closed the connection.");
-    qv__refusal_set_http(r, 499);
-    return QV_CANCELLED;
+static void answer(qv__job *job, qv_status status, const qv__refusal *r, qv__response *response) {
+    int64_t stage_ns[QV__STAGES];
+    qv__job_measure(job, qv__now_ns(), stage_ns);
+    send(job->api, job->request, job->errors, status, r, response, stage_ns); /* the request is gone from here on */
+    free_job(job);
 }
 
 static void finish_work(qv__work *work) {
@@ -184,12 +182,17 @@ static void finish_work(qv__work *work) {
     pthread_mutex_lock(&job->lock); /* a canceller may still be inside */
     job->submitted = false;
     pthread_mutex_unlock(&job->lock);
+    if (job->late) return free_job(job);
     qv__response response = {.status = 200, .content_type = "application/json"};
     qv__refusal r;
     qv_status status = QV_OK;
     for (size_t i = 0; i < job->count && !status; i++)
         if (job->items[i]->status) status = qv__refuse_error(&r, &job->items[i]->error, NULL, "");
-    if (status && job->request->gone) status = refuse_gone(job->api, &r);
+    qv__refusal why;
+    if (status && qv__job_check_wanted(job, &why)) {
+        status = why.http == 504 ? QV_DEADLINE : QV_CANCELLED;
+        r = why;
+    }
     if (!status) status = job->finish(job, &response, &r);
     answer(job, status, &r, &response);
 }
@@ -199,7 +202,7 @@ static void item_done(qv__item *item) {
     qv__job *job = item->user;
     if (item->status && !item->error.code) qv__fail(&item->error, item->status, "%s", qv_status_text(item->status));
     if (atomic_fetch_sub(&job->unfinished, 1) != 1) return;
-    if (job->short_answer)
+    if (job->short_answer && !job->late)
         job->request->computed(job->request);
     else
         qv__pool_add_urgent(job->api->pool, &job->work);
@@ -210,20 +213,12 @@ void qv__api_finish(qv__api *api, qv__request *request) {
     finish_work(&job->work);
 }
 
-/* How long until what waits now has been computed, by the rate so far. */
-static int seconds_to_drain(qv__api *api) {
-    qv__engine_stats s;
-    qv__engine_get_stats(api->options.model->engine, &s);
-    if (s.finished_tokens <= 0 || s.busy_ns <= 0) return 1;
-    double seconds = (double)s.waiting_tokens * (double)s.busy_ns / (double)s.finished_tokens * 1e-9;
-    return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)seconds + 1;
-}
-
 static qv_status submit(qv__job *job, qv__refusal *r) {
     for (size_t i = 0; i < job->count; i++) {
         job->items[i]->done = item_done;
         job->items[i]->user = job;
         job->items[i]->client = job->request->client;
+        job->items[i]->deadline_ns = job->request->deadline_ns;
     }
     job->unfinished = job->count;
     job->work.run = finish_work;
@@ -232,14 +227,14 @@ static qv_status submit(qv__job *job, qv__refusal *r) {
     job->submitted_ns = qv__now_ns();
     qv_error err = {0};
     pthread_mutex_lock(&job->lock); /* finish_work waits here until submit has returned */
-    qv_status status = job->request->gone ? refuse_gone(job->api, r) : QV_OK;
+    qv_status status = qv__job_check_wanted(job, r);
     if (!status) {
         status = qv__engine_submit(job->api->options.model->engine, job->items, job->count, &err);
         job->submitted = !status;
         if (status) qv__refuse_error(r, &err, NULL, "");
     }
     pthread_mutex_unlock(&job->lock);
-    if (status == QV_OVERLOADED) r->retry_after = seconds_to_drain(job->api);
+    if (status == QV_OVERLOADED) r->retry_after = qv__drain_seconds(&job->api->drain, job->api->options.model->engine);
     return status;
 }
 
@@ -263,14 +258,15 @@ static void start_parsed(qv__work *work) {
     qv__job *job = (qv__job *)work;
     qv__refusal r;
     job->opened_ns = qv__now_ns();
-    start(job, job->request->gone ? refuse_gone(job->api, &r) : QV_OK, &r);
+    start(job, qv__job_check_wanted(job, &r), &r);
 }
 
 static void start_work(qv__work *work) {
     qv__job *job = (qv__job *)work;
     qv__refusal r;
     job->opened_ns = qv__now_ns();
-    start(job, job->request->gone ? refuse_gone(job->api, &r) : parse(job, &r), &r);
+    qv_status status = qv__job_check_wanted(job, &r);
+    start(job, status ? status : parse(job, &r), &r);
 }
 
 /* On the caller's thread, which moves the bytes of others too: true when the job was started or answered. */
@@ -311,7 +307,8 @@ void qv__api_handle(qv__api *api, qv__request *q) {
         q->job = job;
         count_in(api);
         if (start_plain(job) || qv__pool_add(api->pool, &job->work)) return;
-        status = qv__refuse(&r, QV_OVERLOADED, NULL, "%d requests are waiting to be read already.", MAX_WAITING);
+        status = qv__refuse(&r, QV_OVERLOADED, NULL, "%lld requests are waiting to be read already.",
+                            (long long)api->options.limits.waiting_requests);
         answer(job, status, &r, &response);
         return;
     }
@@ -326,4 +323,52 @@ void qv__api_gone(qv__api *api, qv__request *q) {
     if (job->submitted)
         for (size_t i = 0; i < job->count; i++) qv__engine_cancel(api->options.model->engine, job->items[i]);
     pthread_mutex_unlock(&job->lock);
+}
+
+/* ---- deadlines ---- */
+
+static void answer_late(qv__work *work) {
+    qv__job *job = (qv__job *)(void *)((char *)work - offsetof(qv__job, late_work));
+    qv__response response = {0};
+    qv__refusal r = {0};
+    qv__refuse(&r, QV_DEADLINE, NULL, "The request took longer than %lld seconds, which is the limit here.",
+               (long long)job->api->options.limits.request_seconds);
+    /* the device may be writing into the items' clocks */
+    const int64_t stage_ns[QV__STAGES] = {[QV__STAGE_WAIT] = job->opened_ns - job->received_ns,
+                                          [QV__STAGE_DECODE] = job->submitted_ns - job->opened_ns,
+                                          [QV__STAGE_COMPUTE] = qv__now_ns() - job->submitted_ns};
+    send(job->api, job->request, job->errors, QV_DEADLINE, &r, &response, stage_ns);
+    if (atomic_fetch_sub(&job->unfinished, 1) == 1) free_job(job);
+}
+
+/* One more to wait for, so that the last item cannot finish the job meanwhile. False: it has. */
+static bool hold(qv__job *job) {
+    size_t n = job->unfinished;
+    while (n && !atomic_compare_exchange_weak(&job->unfinished, &n, n + 1)) {
+    }
+    return n > 0;
+}
+
+void qv__api_late(qv__api *api, qv__request *q) {
+    qv__job *job = q->job;
+    if (!job) return;
+    pthread_mutex_lock(&job->lock);
+    if (job->submitted && !job->late && hold(job)) {
+        for (size_t i = 0; i < job->count; i++) qv__engine_cancel(api->options.model->engine, job->items[i]);
+        job->late = true;
+        job->late_work.run = answer_late;
+        qv__pool_add_urgent(api->pool, &job->late_work);
+    }
+    pthread_mutex_unlock(&job->lock);
+}
+
+int qv__api_room_status(qv__api *api, const char *method, const char *path, int *retry_after) {
+    const qv__route *route = qv__route_find(method, path);
+    if (!route || !(route->flags & QV__ROUTE_QUEUED)) return 200;
+    qv__engine_stats s;
+    qv__engine_get_stats(api->options.model->engine, &s);
+    const qv__limits *l = &api->options.limits;
+    if (s.waiting_items < l->queued_items && s.waiting_tokens < l->queued_tokens) return 200;
+    *retry_after = qv__drain_seconds(&api->drain, api->options.model->engine);
+    return 429;
 }

@@ -3,6 +3,7 @@
 #ifndef QVEC_API_API_H
 #define QVEC_API_API_H
 
+#include "api/limits.h"
 #include "base/memory.h"
 #include "lib/session.h"
 
@@ -14,9 +15,7 @@ typedef struct {
     int served_name_count;
     const char *const *api_keys; /* none: open */
     int api_key_count;
-    int64_t max_inputs;         /* per request; 0: 2048 */
-    int64_t max_documents;      /* per rerank or score request; 0: 10000, as at Cohere */
-    int64_t max_body_bytes;     /* told in errors; enforced by http/ */
+    qv__limits limits;          /* those of http/ and of the model are only told; 0: the default */
     int max_images, max_videos; /* per input; 0: 999, as in vLLM; negative: none */
     qv_input defaults; /* min_pixels, max_pixels, apply_orientation, fps, max_frames of inputs that do not say them */
     bool local_media;  /* file:// URLs are read, below the model's media_root */
@@ -32,8 +31,9 @@ struct qv__request {
     const char *content_type, *authorization, *request_id, *accept; /* NULL when absent */
     const char *body;
     size_t body_size;
-    uint64_t client;   /* fairness key */
-    _Atomic bool gone; /* the client hung up; set by qv__api_gone */
+    uint64_t client;     /* fairness key */
+    int64_t deadline_ns; /* of the answer, by qv__now_ns; 0: none. From then on qv__api_late may be called */
+    _Atomic bool gone;   /* the client hung up; set by qv__api_gone */
     /* Called exactly once, from any thread; takes what it needs from the response before it returns. */
     void (*respond)(qv__request *request, qv__response *response);
     /* NULL, or called at most once, from any thread: all is computed and the answer is a short one; the caller is to
@@ -59,7 +59,8 @@ struct qv__response {
     int status;
     const char *content_type; /* static string; NULL: no body */
     const char *header_name[QV__RESPONSE_HEADERS], *header_value[QV__RESPONSE_HEADERS]; /* copied by respond */
-    qv__buffer body; /* respond takes ownership of body.data */
+    char retry_after[12]; /* a header's value, when the answer has that header */
+    qv__buffer body;      /* respond takes ownership of body.data */
     /* for the access log and the counters */
     int64_t items, tokens;
     int64_t stage_ns[QV__STAGES];
@@ -90,6 +91,13 @@ void qv__api_finish(qv__api *api, qv__request *request);
 /* The client of a request that is being handled hung up: items that still wait are cancelled. The caller makes
  * sure that `respond` does not return before this does. */
 void qv__api_gone(qv__api *api, qv__request *request);
+/* The deadline of a request that is being handled has passed: answered with 504 at once if nothing is missing but the
+ * device's answer, which is dropped when it comes; else at the next step of its reading. The same holds for respond. */
+void qv__api_late(qv__api *api, qv__request *request);
+
+/* 200, or 429 when a request to this path would find the queue full, whatever is in it; *retry_after: in seconds. Lets
+ * http/ answer before it reads a body. */
+int qv__api_room_status(qv__api *api, const char *method, const char *path, int *retry_after);
 
 /* For /metrics: a request of any kind has ended, refused ones included; a connection was opened (1) or closed (-1). */
 void qv__api_note_end(qv__api *api, const qv__ended *ended);
@@ -105,6 +113,6 @@ const char *qv__api_route_path(const qv__api *api, const char *path);
 /* 200, or the status of a missing or wrong key on a route that needs one. */
 int qv__api_key_status(const qv__api *api, const char *method, const char *path, const char *authorization);
 /* Fills a response with an error body as the clients of `path` (may be unknown or NULL) read it; for errors that http/
- * finds. */
-void qv__api_error_response(qv__response *response, const char *path, int status, const char *message);
+ * finds. retry_after: 0: none, or one second where the status asks for one. */
+void qv__api_error_response(qv__response *response, const char *path, int status, const char *message, int retry_after);
 #endif

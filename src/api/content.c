@@ -10,6 +10,9 @@ static qv_status no_memory(qv__content *c) {
 }
 
 static qv_status add_part(qv__content *c, qv_part part) {
+    if (c->max_parts > 0 && c->count >= (size_t)c->max_parts)
+        return qv__refuse_field(c->r, c->name, "%s has more than %lld parts, which is the most here.", c->name,
+                                (long long)c->max_parts);
     if (c->count == c->capacity) {
         size_t capacity = c->capacity ? c->capacity * 2 : 4;
         qv_part *parts = qv__arena_alloc(c->arena, capacity, sizeof *parts);

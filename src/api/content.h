@@ -13,7 +13,8 @@ typedef struct {
     qv__refusal *r;
     const char *name; /* of the input, for messages: "input[3]" */
     int max_images, max_videos;
-    bool local_media; /* file:// URLs are taken, to be read below the model's media_root */
+    int64_t max_parts; /* 0: any number */
+    bool local_media;  /* file:// URLs are taken, to be read below the model's media_root */
     /* grows */
     qv_part *parts;
     size_t count, capacity;

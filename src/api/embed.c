@@ -194,11 +194,12 @@ qv_status qv__embed_start(qv__job *job, const qv__embed_form *form, qv__refusal 
     q->errors = job->errors;
     q->body = job->body;
     job->body = (qv__body){0};
-    qv__embed_limits limits = {.max_inputs = api->options.max_inputs,
+    qv__embed_limits limits = {.max_inputs = api->options.limits.inputs,
                                .max_model_len = api->model.max_model_len,
                                .embedding_size = api->model.embedding_size,
                                .max_images = api->options.max_images,
                                .max_videos = api->options.max_videos,
+                               .max_parts = api->options.limits.parts,
                                .local_media = api->options.local_media,
                                .defaults = api->options.defaults};
     qv_status status = qv__embed_request_read(form->read, &limits, q, r);

@@ -72,6 +72,7 @@ static qv__content content_of(parser *p, const char *name) {
                          .name = name,
                          .max_images = p->limits->max_images,
                          .max_videos = p->limits->max_videos,
+                         .max_parts = p->limits->max_parts,
                          .local_media = p->limits->local_media};
 }
 

@@ -13,6 +13,7 @@
 typedef struct {
     int64_t max_inputs, max_model_len, embedding_size;
     int max_images, max_videos; /* per input */
+    int64_t max_parts;          /* the same; 0: any number */
     bool local_media;           /* file:// URLs are taken */
     qv_input defaults;          /* what each input starts from */
 } qv__embed_limits;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/write.h"
+#include "base/clock.h"
 
 qv_status qv__job_reserve(qv__job *job, size_t count, qv__refusal *r) {
     job->items = qv__calloc(count, sizeof(qv__item *));
@@ -34,15 +35,25 @@ static qv_status prepared(qv__job *job, qv_status status, const qv_error *err, c
     return qv__refuse_error(r, err, name, prefix);
 }
 
-static qv_status refuse_gone(qv__refusal *r) {
-    return qv__refuse(r, QV_CANCELLED, NULL, "The client closed the connection.");
+qv_status qv__job_check_wanted(const qv__job *job, qv__refusal *r) {
+    const qv__request *q = job->request;
+    if (q->gone && job->api->draining) return qv__refuse(r, QV_SHUTTING_DOWN, NULL, "The server is shutting down.");
+    if (q->gone) {
+        qv__refuse(r, QV_CANCELLED, NULL, "The client closed the connection.");
+        qv__refusal_set_http(r, 499);
+        return QV_CANCELLED;
+    }
+    if (!q->deadline_ns || qv__now_ns() < q->deadline_ns) return QV_OK;
+    return qv__refuse(r, QV_DEADLINE, NULL, "The request took longer than %lld seconds, which is the limit here.",
+                      (long long)job->api->options.limits.request_seconds);
 }
 
 qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r) {
-    if (job->request->gone) return refuse_gone(r);
+    qv_status status = qv__job_check_wanted(job, r);
+    if (status) return status;
     qv_error err = {0};
-    qv_status status = qv__session_prepare(job->api->options.model, input, NULL, &job->items[job->count],
-                                           &job->facts[job->count], &err);
+    status = qv__session_prepare(job->api->options.model, input, NULL, &job->items[job->count], &job->facts[job->count],
+                                 &err);
     return prepared(job, status, &err, name, r);
 }
 
@@ -54,10 +65,11 @@ qv_status qv__job_open_query(qv__job *job, const qv_input *query, qv__query **ou
 
 qv_status qv__job_prepare_document(qv__job *job, qv__query *query, const qv_input *document, const char *name,
                                    qv__refusal *r) {
-    if (job->request->gone) return refuse_gone(r);
+    qv_status status = qv__job_check_wanted(job, r);
+    if (status) return status;
     qv_error err = {0};
-    qv_status status = qv__session_prepare_document(job->api->options.model, query, document, NULL,
-                                                    &job->items[job->count], &job->facts[job->count], &err);
+    status = qv__session_prepare_document(job->api->options.model, query, document, NULL, &job->items[job->count],
+                                          &job->facts[job->count], &err);
     return prepared(job, status, &err, name, r);
 }
 

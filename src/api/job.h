@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "api/body.h"
+#include "api/drain.h"
 #include "api/metrics.h"
 #include "api/pool.h"
 #include "api/refusal.h"
@@ -21,12 +22,12 @@ typedef struct qv__route qv__route;
 
 typedef qv_status (*qv__step)(qv__job *job, qv__response *response, qv__refusal *r);
 
-enum { QV__ROUTE_KEY = 1, QV__ROUTE_JSON = 2, QV__ROUTE_LIGHT = 4, QV__ROUTE_BYTES = 8 };
+enum { QV__ROUTE_KEY = 1, QV__ROUTE_JSON = 2, QV__ROUTE_LIGHT = 4, QV__ROUTE_BYTES = 8, QV__ROUTE_QUEUED = 16 };
 
 struct qv__route {
     const char *method, *path;
     int flags;      /* KEY: needs an API key; JSON: takes a JSON body; LIGHT: answered on the caller's thread;
-                       BYTES: may answer with bytes */
+                       BYTES: may answer with bytes; QUEUED: computes */
     qv__step start; /* fills the response, or adds items and sets job->finish */
     qv__errors errors;
     const char *summary;       /* of /openapi.json and /docs, like the two schemas' names; NULL: in neither */
@@ -51,7 +52,10 @@ struct qv__job {
     size_t count;
     atomic_size_t unfinished;
 
-    bool short_answer;    /* made on the thread that sends it, when there is one */
+    bool short_answer;  /* made on the thread that sends it, when there is one */
+    qv__work late_work; /* answers with 504 while the device is still busy with an item */
+    bool late;          /* that has been decided: the request is no longer the job's, its result is dropped. Written by
+                           whoever holds a unit of `unfinished`, read by whoever takes the last one */
     pthread_mutex_t lock; /* submitted; held while cancelling. Lock order: http's, this, the engine's */
     bool submitted;
 };
@@ -61,6 +65,7 @@ struct qv__api {
     qv_model_facts model;
     uint8_t (*keys)[32]; /* SHA-256 of each API key */
     qv__pool *pool;
+    qv__drain drain;
     atomic_bool leaving, draining;
     int64_t created; /* unix seconds of open, told by /v1/models */
 
@@ -79,6 +84,8 @@ qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name,
 qv_status qv__job_open_query(qv__job *job, const qv_input *query, qv__query **out, qv__refusal *r);
 qv_status qv__job_prepare_document(qv__job *job, qv__query *query, const qv_input *document, const char *name,
                                    qv__refusal *r);
+/* Whether the request is still worth working on: its client is there, its deadline ahead. */
+qv_status qv__job_check_wanted(const qv__job *job, qv__refusal *r);
 int64_t qv__job_tokens(const qv__job *job);
 /* Where the time went, of a job whose answer is ready now. */
 void qv__job_measure(const qv__job *job, int64_t now, int64_t stage_ns[QV__STAGES]);

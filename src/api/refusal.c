@@ -115,15 +115,9 @@ void qv__refusal_respond(const qv__refusal *r, qv__errors errors, qv__response *
     *response = (qv__response){.status = status, .content_type = "application/json", .body = b};
     int n = 0;
     if (r->retry_after > 0) {
-        /* header values are static strings: the next longer of a few steps */
-        static const struct {
-            int seconds;
-            const char *text;
-        } steps[] = {{1, "1"}, {2, "2"}, {5, "5"}, {10, "10"}, {30, "30"}, {60, "60"}};
-        size_t i = 0;
-        while (i + 1 < sizeof steps / sizeof *steps && steps[i].seconds < r->retry_after) i++;
+        snprintf(response->retry_after, sizeof response->retry_after, "%d", r->retry_after);
         response->header_name[n] = "Retry-After";
-        response->header_value[n++] = steps[i].text;
+        response->header_value[n++] = response->retry_after;
     }
     if (r->http == 401) {
         response->header_name[n] = "WWW-Authenticate";

@@ -404,10 +404,11 @@ static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
     if (!q) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the request.");
     job->parsed = q;
     job->drop = drop;
-    qv__rerank_limits limits = {.max_documents = api->options.max_documents,
+    qv__rerank_limits limits = {.max_documents = api->options.limits.documents,
                                 .max_model_len = api->model.max_model_len,
                                 .max_images = api->options.max_images,
                                 .max_videos = api->options.max_videos,
+                                .max_parts = api->options.limits.parts,
                                 .local_media = api->options.local_media,
                                 .defaults = api->options.defaults};
     q->body = job->body;

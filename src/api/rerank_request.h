@@ -11,6 +11,7 @@
 typedef struct {
     int64_t max_documents, max_model_len;
     int max_images, max_videos; /* per query or document */
+    int64_t max_parts;          /* the same; 0: any number */
     bool local_media;           /* file:// URLs are taken */
     qv_input defaults;          /* what each query and document starts from */
 } qv__rerank_limits;

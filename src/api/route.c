@@ -3,7 +3,12 @@
 
 #include "api/job.h"
 
-enum { INFERENCE = QV__ROUTE_KEY | QV__ROUTE_JSON, OPEN = QV__ROUTE_LIGHT, KEPT = QV__ROUTE_KEY | QV__ROUTE_LIGHT };
+enum {
+    TOKENS = QV__ROUTE_KEY | QV__ROUTE_JSON,
+    INFERENCE = TOKENS | QV__ROUTE_QUEUED,
+    OPEN = QV__ROUTE_LIGHT,
+    KEPT = QV__ROUTE_KEY | QV__ROUTE_LIGHT
+};
 
 /* Where one path has several forms, fields of the body tell them apart: see forms.h, rerank_request.h and tei.c. The
  * last three columns make /openapi.json and /docs: what the route does (NULL: it is told in neither), and the schemas
@@ -43,7 +48,7 @@ static const qv__route routes[] = {
      "Refused: this model makes no sparse vectors (TEI)", "TeiEmbedRequest", NULL},
     {"POST", "/similarity", INFERENCE, qv__start_similarity, QV__ERRORS_TEI, "Cosines of a sentence with others (TEI)",
      "TeiSimilarityRequest", "Numbers"},
-    {"POST", "/decode", INFERENCE, qv__start_decode, QV__ERRORS_TEI, "Token ids to texts (TEI)", "TeiDecodeRequest",
+    {"POST", "/decode", TOKENS, qv__start_decode, QV__ERRORS_TEI, "Token ids to texts (TEI)", "TeiDecodeRequest",
      "Strings"},
     {"GET", "/info", KEPT, qv__start_info, QV__ERRORS_TEI, "The model and the limits (TEI)", NULL, "TeiInfo"},
     {"POST", "/", INFERENCE, qv__start_default, QV__ERRORS_TEI, "Embed, compare or rank, as the body asks (TEI)",
@@ -54,9 +59,9 @@ static const qv__route routes[] = {
     {"POST", "/invocations", INFERENCE | QV__ROUTE_BYTES, qv__start_invocations, QV__ERRORS_VLLM,
      "Any of the forms, told by its fields (SageMaker)", "InvocationsRequest", "AnyAnswer"},
     /* tokens */
-    {"POST", "/tokenize", INFERENCE, qv__start_tokenize, QV__ERRORS_VLLM, "Text or conversation to token ids (vLLM)",
+    {"POST", "/tokenize", TOKENS, qv__start_tokenize, QV__ERRORS_VLLM, "Text or conversation to token ids (vLLM)",
      "TokenizeRequest", "TokenizeAnswer"},
-    {"POST", "/detokenize", INFERENCE, qv__start_detokenize, QV__ERRORS_VLLM, "Token ids to text (vLLM)",
+    {"POST", "/detokenize", TOKENS, qv__start_detokenize, QV__ERRORS_VLLM, "Token ids to text (vLLM)",
      "DetokenizeRequest", "DetokenizeAnswer"},
     /* about the server */
     {"GET", "/", OPEN, qv__start_home, QV__ERRORS_VLLM, "What this is; in a browser: a page to try it", NULL, "Server"},

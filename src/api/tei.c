@@ -179,13 +179,19 @@ qv_status qv__start_info(qv__job *job, qv__response *response, qv__refusal *r) {
     qv__buffer_puts(b, api->model.task == QV_TASK_RERANK
                            ? ",\"model_type\":{\"reranker\":{\"id2label\":{\"0\":\"yes\"},\"label2id\":{\"yes\":0}}}"
                            : ",\"model_type\":{\"embedding\":{\"pooling\":\"last_token\"}}");
-    qv__buffer_printf(b,
-                      ",\"max_concurrent_requests\":%lld,\"max_input_length\":%lld,\"max_batch_tokens\":%lld,\"max_"
-                      "batch_requests\":null,\"max_client_batch_size\":%lld,\"auto_truncate\":true,\"tokenization_"
-                      "workers\":%d,\"version\":\"%s\",\"sha\":null,\"docker_label\":null,\"embedding_size\":%lld}",
-                      (long long)model->options.max_queued_items, (long long)api->model.max_model_len,
-                      (long long)model->options.max_batched_tokens, (long long)api->options.max_inputs,
-                      api->options.workers, QVEC_VERSION, (long long)api->model.embedding_size);
+    qv__buffer_printf(
+        b,
+        ",\"max_concurrent_requests\":%lld,\"max_input_length\":%lld,\"max_batch_tokens\":%lld,\"max_"
+        "batch_requests\":null,\"max_client_batch_size\":%lld,\"auto_truncate\":true,\"tokenization_"
+        "workers\":%d,\"version\":\"%s\",\"sha\":null,\"docker_label\":null,\"embedding_size\":%lld,\"limits\":{",
+        (long long)model->options.max_queued_items, (long long)api->model.max_model_len,
+        (long long)model->options.max_batched_tokens, (long long)api->options.limits.inputs, api->options.workers,
+        QVEC_VERSION, (long long)api->model.embedding_size);
+    qv__limits_write(&api->options.limits, b);
+    qv__buffer_printf(
+        b, ",\"max-model-len\":%lld,\"max-num-batched-tokens\":%lld,\"images-per-input\":%d,\"videos-per-input\":%d}}",
+        (long long)api->model.max_model_len, (long long)model->options.max_batched_tokens, api->options.max_images,
+        api->options.max_videos);
     return QV_OK;
 }
 

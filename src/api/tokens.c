@@ -67,6 +67,7 @@ static qv_status tokenize_chat(qv__job *job, const json_t *messages, bool string
                            .name = "messages",
                            .max_images = api->options.max_images,
                            .max_videos = api->options.max_videos,
+                           .max_parts = api->options.limits.parts,
                            .local_media = api->options.local_media};
     qv_input input = api->options.defaults;
     qv_status status = qv__chat_options_read(job->body.root, &options, r);

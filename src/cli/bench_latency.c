@@ -115,7 +115,7 @@ static int run(latency *l) {
 }
 
 int qv__command_bench_latency(int argc, char **argv) {
-    latency l = {.model = qv__model_flags_default,
+    latency l = {.model = qv__model_flags_default(),
                  .work_flags = {.input_len = 32, .prompt = "raw", .dataset_name = "random"},
                  .batch_size = 8,
                  .iterations = 30,

@@ -114,7 +114,7 @@ static int run(throughput *t) {
 }
 
 int qv__command_bench_throughput(int argc, char **argv) {
-    throughput t = {.model = qv__model_flags_default,
+    throughput t = {.model = qv__model_flags_default(),
                     .work_flags = {.input_len = 1024, .prompt = "raw", .dataset_name = "random"},
                     .prompts = 1000};
     qv__option_set sets[] = {

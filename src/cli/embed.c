@@ -176,7 +176,7 @@ static void close_all(embed *e) {
 }
 
 int qv__command_embed(int argc, char **argv) {
-    embed e = {.model = qv__model_flags_default, .prompt = "official", .normalize = true, .output.format = "jsonl"};
+    embed e = {.model = qv__model_flags_default(), .prompt = "official", .normalize = true, .output.format = "jsonl"};
     qv__option_set sets[] = {
         {"Items", qv__text_rows, QV__TEXT_ROWS, &e.inputs},
         {"Items", qv__media_rows, QV__MEDIA_ROWS, &e.inputs},
@@ -186,7 +186,7 @@ int qv__command_embed(int argc, char **argv) {
         {"Output", qv__matrix_rows, QV__OUTPUT_ROWS, &e.output},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &e.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &e.model},
-        {"Limits of untrusted pictures and videos", qv__limit_rows, QV__LIMIT_ROWS, &e.model},
+        qv__limit_set(QV__LIMITS_MEDIA, &e.model.limits),
     };
     qv__usage usage = {
         .name = "embed",

@@ -292,7 +292,7 @@ static int run(const info *o) {
 }
 
 int qv__command_info(int argc, char **argv) {
-    info o = {.model = qv__model_flags_default};
+    info o = {.model = qv__model_flags_default()};
     qv__option_set sets[] = {
         {"Output", rows, sizeof rows / sizeof *rows, &o},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &o.model},

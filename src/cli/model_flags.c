@@ -11,7 +11,11 @@
 
 #define AT(field) offsetof(qv__model_flags, field)
 
-const qv__model_flags qv__model_flags_default = {.image_cache = -1, .prefix_cache = -1};
+qv__model_flags qv__model_flags_default(void) {
+    qv__model_flags flags = {.image_cache = -1, .prefix_cache = -1};
+    qv__limits_default(&flags.limits);
+    return flags;
+}
 
 const qv__option qv__model_rows[QV__MODEL_ROWS] = {
     QV__ROW(
@@ -27,7 +31,8 @@ const qv__option qv__compute_rows[QV__COMPUTE_ROWS] = {
     QV__ROW("threads", INT, AT(threads), "N", "Compute threads. Default: the CPUs this process may use.", .min = 1,
             .max = 1024),
     QV__ROW("cpu-tier", CHOICE, AT(cpu_tier), "TIER",
-            "Highest kernel tier to use: c, avx2, avx512 (on ARM: c, neon). Every tier gives the same bytes. Default: auto, the best "
+            "Highest kernel tier to use: c, avx2, avx512 (on ARM: c, neon). Every tier gives the same bytes. Default: "
+            "auto, the best "
             "there is.",
             .choices = QV__TIER_CHOICES),
     QV__ROW("max-model-len", LENGTH, AT(max_model_len), "N",

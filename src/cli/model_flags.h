@@ -2,6 +2,7 @@
 #ifndef QVEC_CLI_MODEL_FLAGS_H
 #define QVEC_CLI_MODEL_FLAGS_H
 
+#include "cli/limit_flags.h"
 #include "cli/options.h"
 
 typedef struct {
@@ -11,15 +12,14 @@ typedef struct {
     const char *task, *cpu_tier;                        /* NULL: default */
     int64_t threads, max_model_len, max_batched_tokens; /* 0: default */
     int64_t image_cache, prefix_cache;                  /* bytes; 0: off, -1: default */
-    int64_t max_media_bytes, max_image_pixels, max_image_side, max_video_frames, max_decoded_bytes; /* 0: default */
-    double max_decode_seconds;
+    qv__limits limits;
 } qv__model_flags;
 
-extern const qv__model_flags qv__model_flags_default;
+qv__model_flags qv__model_flags_default(void);
 
 /* Rows for sets whose `values` is a qv__model_flags. */
-extern const qv__option qv__model_rows[], qv__compute_rows[], qv__limit_rows[];
-enum { QV__MODEL_ROWS = 3, QV__COMPUTE_ROWS = 7, QV__LIMIT_ROWS = 6 };
+extern const qv__option qv__model_rows[], qv__compute_rows[];
+enum { QV__MODEL_ROWS = 3, QV__COMPUTE_ROWS = 7 };
 
 /* Takes MODEL from the arguments without a flag (at most one). False: it was given twice, which has been printed. */
 bool qv__take_model(const qv__words *words, qv__model_flags *flags);

@@ -1,27 +1,8 @@
-#include <stddef.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "cli/console.h"
 #include "cli/model_flags.h"
-
-#define AT(field) offsetof(qv__model_flags, field)
-
-const qv__option qv__limit_rows[QV__LIMIT_ROWS] = {
-    QV__ROW("max-media-bytes", COUNT, AT(max_media_bytes), "BYTES", "Largest picture or video file. Default: 256M.",
-            .min = 1, .max = INT64_MAX),
-    QV__ROW("max-image-pixels", COUNT, AT(max_image_pixels), "N",
-            "Most pixels of a picture or frame as it is decoded. Default: 89478485.", .min = 1, .max = INT32_MAX),
-    QV__ROW("max-image-side", COUNT, AT(max_image_side), "N",
-            "Most pixels along one side of a picture or frame. Default: 65535.", .min = 1, .max = INT32_MAX),
-    QV__ROW("max-video-frames", COUNT, AT(max_video_frames), "N",
-            "Most frames that a video file may hold. Default: 200000.", .min = 1, .max = INT32_MAX),
-    QV__ROW("max-decoded-bytes", COUNT, AT(max_decoded_bytes), "BYTES",
-            "Most memory for the decoded frames of one video. Default: 2G.", .min = 1, .max = INT64_MAX),
-    QV__ROW("max-decode-seconds", NUMBER, AT(max_decode_seconds), "SECONDS",
-            "Longest time that decoding one picture or video may take; 0: the default. Default: 60.", .min = 0,
-            .max = 86400),
-};
 
 /* As flags say it: -1 default, 0 off; as the library says it: 0 default, -1 off. */
 static int64_t cache_size(int64_t flag) {
@@ -49,6 +30,7 @@ static bool check_task(const qv__model_flags *flags, qv_task wanted, const qv_mo
 
 bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const char *media_root, qv_model **out) {
     char *folder;
+    const qv__limits *l = &flags->limits;
     qv_model_options options = {.task = task_of(flags, wanted),
                                 .cpu_tier = flags->cpu_tier,
                                 .threads = (int)flags->threads,
@@ -56,12 +38,14 @@ bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const ch
                                 .max_batched_tokens = flags->max_batched_tokens,
                                 .image_cache_bytes = cache_size(flags->image_cache),
                                 .prefix_cache_bytes = cache_size(flags->prefix_cache),
-                                .max_media_bytes = flags->max_media_bytes,
-                                .max_image_pixels = flags->max_image_pixels,
-                                .max_image_side = flags->max_image_side,
-                                .max_video_frames = flags->max_video_frames,
-                                .max_decoded_bytes = flags->max_decoded_bytes,
-                                .max_decode_seconds = flags->max_decode_seconds,
+                                .max_queued_items = l->queued_items,
+                                .max_queued_tokens = l->queued_tokens,
+                                .max_media_bytes = l->media_bytes,
+                                .max_image_pixels = l->image_pixels,
+                                .max_image_side = l->image_side,
+                                .max_video_frames = l->video_frames,
+                                .max_decoded_bytes = l->decoded_bytes,
+                                .max_decode_seconds = l->decode_seconds,
                                 .media_root = media_root};
     *out = NULL;
     if (!qv__model_flags_folder(flags, &folder, &options.load_format)) return false;

@@ -304,7 +304,7 @@ static void close_all(rerank *o) {
 }
 
 int qv__command_rerank(int argc, char **argv) {
-    rerank o = {.model = qv__model_flags_default, .output.format = "jsonl"};
+    rerank o = {.model = qv__model_flags_default(), .output.format = "jsonl"};
     qv__option_set sets[] = {
         {"Query and documents", rows, sizeof rows / sizeof *rows, &o},
         {"Query and documents", qv__lines_rows, QV__LINES_ROWS, &o.inputs},
@@ -312,7 +312,7 @@ int qv__command_rerank(int argc, char **argv) {
         {"Output", qv__output_rows, QV__OUTPUT_ROWS, &o.output},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &o.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &o.model},
-        {"Limits of untrusted pictures and videos", qv__limit_rows, QV__LIMIT_ROWS, &o.model},
+        qv__limit_set(QV__LIMITS_MEDIA, &o.model.limits),
     };
     qv__usage usage = {
         .name = "rerank",

@@ -17,13 +17,13 @@
 typedef struct {
     qv__model_flags model;
     const char *host; /* NULL: all addresses */
-    int64_t port, max_body, max_connections, drain_timeout, drain_delay, request_threads, http_threads;
+    int64_t port, drain_timeout, drain_delay, request_threads, http_threads;
     qv__words names, keys;
     const char *limit_mm, *mm_kwargs, *media_root;
     const char *log_level, *log_format;
     bool no_access_log, prefix_caching;
     /* opened */
-    qv__mm_limits limits;
+    qv__mm_limits mm;
     const char **name_list, **key_list;
     qv_model *opened;
     qv__api *api;
@@ -47,10 +47,6 @@ static const qv__option http_rows[] = {
         "How long of that new connections are still taken while /readyz says 503: as long as a load balancer needs to "
         "notice. Default: 0.",
         .min = 0, .max = 86400),
-    QV__ROW("max-body", COUNT, AT(max_body), "BYTES", "Largest request body. Default: 64M.", .min = 1024,
-            .max = 1LL << 40),
-    QV__ROW("max-connections", INT, AT(max_connections), "N", "Most connections at a time. Default: 4096.", .min = 1,
-            .max = 1 << 20),
     QV__ROW("http-threads", INT, AT(http_threads), "N", "Threads that move bytes. Default: 2.", .min = 1, .max = 64),
     QV__ROW("request-threads", INT, AT(request_threads), "N",
             "Threads that parse requests and decode pictures. Default: 4.", .min = 1, .max = 64),
@@ -122,11 +118,11 @@ static qv_status open_api(serve *s, qv_error *err) {
         .served_name_count = s->names.count ? (int)s->names.count : 1,
         .api_keys = s->key_list,
         .api_key_count = s->keys.count ? (int)s->keys.count : key != NULL,
-        .max_body_bytes = s->max_body,
-        .max_images = s->limits.max_images,
-        .max_videos = s->limits.max_videos,
+        .limits = s->model.limits,
+        .max_images = s->mm.max_images,
+        .max_videos = s->mm.max_videos,
         .workers = (int)s->request_threads,
-        .defaults = s->limits.defaults,
+        .defaults = s->mm.defaults,
         .local_media = s->media_root != NULL,
     };
     return qv__api_open(&options, &s->api, err);
@@ -135,8 +131,7 @@ static qv_status open_api(serve *s, qv_error *err) {
 static qv_status open_server(serve *s, qv_error *err) {
     qv__server_options options = {.host = s->host,
                                   .port = (int)s->port,
-                                  .max_body_bytes = s->max_body,
-                                  .max_connections = (int)s->max_connections,
+                                  .limits = s->model.limits,
                                   .threads = (int)s->http_threads,
                                   .drain_delay_s = (int)s->drain_delay};
     return qv__server_open(s->api, &options, &s->server, err);
@@ -199,11 +194,11 @@ static int run(serve *s) {
 
 static bool check(serve *s, const qv__words *words) {
     if (!qv__take_model(words, &s->model)) return false;
-    return qv__mm_limits_read(s->limit_mm, s->mm_kwargs, &s->limits);
+    return qv__mm_limits_read(s->limit_mm, s->mm_kwargs, &s->mm);
 }
 
 int qv__command_serve(int argc, char **argv) {
-    serve s = {.model = qv__model_flags_default,
+    serve s = {.model = qv__model_flags_default(),
                .port = 8000,
                .drain_timeout = 30,
                .log_level = "info",
@@ -215,7 +210,8 @@ int qv__command_serve(int argc, char **argv) {
         {"Log and caches", log_rows, sizeof log_rows / sizeof *log_rows, &s},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &s.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &s.model},
-        {"Limits of untrusted pictures and videos", qv__limit_rows, QV__LIMIT_ROWS, &s.model},
+        qv__limit_set(QV__LIMITS_REQUESTS, &s.model.limits),
+        qv__limit_set(QV__LIMITS_MEDIA, &s.model.limits),
     };
     qv__usage usage = {
         .name = "serve",

@@ -166,7 +166,7 @@ static int run(tokenize *t) {
 }
 
 int qv__command_tokenize(int argc, char **argv) {
-    tokenize t = {.model = qv__model_flags_default, .prompt = "official"};
+    tokenize t = {.model = qv__model_flags_default(), .prompt = "official"};
     qv__option_set sets[] = {
         {"Texts", qv__text_rows, QV__TEXT_ROWS, &t.inputs},
         {"Prompt", rows, sizeof rows / sizeof *rows, &t},

@@ -252,7 +252,7 @@ int qv__command_verify(int argc, char **argv) {
         QV__ROW("threads", INT, offsetof(qv__model_flags, threads), "N",
                 "Compute threads. Default: the CPUs this process may use.", .min = 1, .max = 1024),
     };
-    verify v = {.model = qv__model_flags_default};
+    verify v = {.model = qv__model_flags_default()};
     qv__option_set sets[] = {
         {"Model", qv__model_rows, QV__MODEL_ROWS, &v.model},
         {"Model", rows, 1, &v.model},

@@ -24,6 +24,7 @@ typedef struct {
     bool watched;
     int refused; /* status; the rest of the body is thrown away */
     const char *reason;
+    int retry_after; /* seconds; 0: the status tells */
     qv__request request;
     char request_id[REQUEST_ID_MAX + 1];
     qv__buffer body;
@@ -58,7 +59,7 @@ static void refuse(exchange *x, int status, const char *reason) {
 static void take_body(exchange *x, const char *data, size_t size) {
     x->received += size;
     if (x->refused) return;
-    if (x->received > (size_t)x->server->options.max_body_bytes) {
+    if (x->received > (size_t)x->server->options.limits.body_bytes) {
         refuse(x, 413, "The body is larger than this server takes.");
         return;
     }
@@ -69,7 +70,7 @@ static void take_body(exchange *x, const char *data, size_t size) {
     size_t more = x->body.capacity - x->counted;
     x->counted = x->body.capacity;
     if (atomic_fetch_add(&x->server->body_bytes, (long long)more) + (long long)more >
-        x->server->options.max_total_body_bytes)
+        x->server->options.limits.total_body_bytes)
         refuse(x, 429, "The requests being read take all the memory set aside for them.");
 }
 
@@ -133,7 +134,7 @@ static enum MHD_Result send_answer(exchange *x) {
 static enum MHD_Result send_refusal(exchange *x, bool close) {
     qv__response r = {0};
     char allowed[100];
-    qv__api_error_response(&r, x->request.path, x->refused, x->reason);
+    qv__api_error_response(&r, x->request.path, x->refused, x->reason, x->retry_after);
     if (x->refused == 405 && qv__api_allowed(x->server->api, x->request.path, allowed, sizeof allowed)) {
         r.header_name[2] = MHD_HTTP_HEADER_ALLOW;
         r.header_value[2] = allowed;
@@ -253,9 +254,13 @@ static void judge_head(exchange *x, int64_t *length) {
     if (status == 405) return refuse(x, 405, "This path does not take this method.");
     if (qv__api_key_status(s->api, q->method, q->path, q->authorization) != 200)
         return refuse(x, 401, "A valid API key is needed: \"Authorization: Bearer KEY\".");
-    if (*length > s->options.max_body_bytes) return refuse(x, 413, "The body is larger than this server takes.");
+    if (*length > s->options.limits.body_bytes) return refuse(x, 413, "The body is larger than this server takes.");
     if (strcmp(q->method, "POST") == 0 && !f.lengths && !f.encodings)
         return refuse(x, 411, "A POST needs Content-Length or Transfer-Encoding: chunked.");
+    if (*length > s->options.limits.total_body_bytes - s->body_bytes)
+        return refuse(x, 429, "The requests being read take all the memory set aside for them.");
+    if (qv__api_room_status(s->api, q->method, q->path, &x->retry_after) != 200)
+        return refuse(x, 429, "The queue is full.");
 }
 
 static exchange *begin(qv__server *s, struct MHD_Connection *connection, const char *url, const char *method) {
@@ -296,8 +301,8 @@ static enum MHD_Result handle_head(exchange *x) {
         qv__watch_linger(x->server->watch, x->fd);
         return send_refusal(x, true);
     }
-    int64_t most = length < 0 ? x->server->options.max_body_bytes : length;
-    set_deadline(x, x->server->options.idle_timeout_s + most / SLOWEST_BYTES_PER_SECOND);
+    int64_t most = length < 0 ? x->server->options.limits.body_bytes : length;
+    set_deadline(x, x->server->options.limits.body_seconds + most / SLOWEST_BYTES_PER_SECOND);
     return MHD_YES;
 }
 
@@ -316,8 +321,10 @@ static enum MHD_Result handle_complete(exchange *x) {
     x->request.body = x->body.data ? x->body.data : "";
     x->request.body_size = x->body.size;
     x->state = HANDLING;
+    int64_t seconds = s->options.limits.request_seconds;
+    x->request.deadline_ns = seconds ? x->complete_ns + seconds * 1000000000 : 0;
     /* light answers (GET) are back before anybody could hang up */
-    x->watched = strcmp(x->request.method, "POST") == 0 && qv__watch_add(s->watch, x->fd, x);
+    x->watched = strcmp(x->request.method, "POST") == 0 && qv__watch_add(s->watch, x->fd, x, x->request.deadline_ns);
     qv__api_handle(s->api, &x->request);
     if (x->state == COMPUTED) qv__api_finish(s->api, &x->request);
     if (x->state == ANSWERED) return send_answer(x);
@@ -344,6 +351,11 @@ enum MHD_Result qv__exchange_handle(void *server, struct MHD_Connection *connect
     }
     if (x->state == COMPUTED) qv__api_finish(x->server->api, &x->request);
     return x->state == ANSWERED ? send_answer(x) : handle_complete(x);
+}
+
+void qv__exchange_late(void *user) {
+    exchange *x = user;
+    qv__api_late(x->server->api, &x->request);
 }
 
 void qv__exchange_hung_up(void *user) {
@@ -378,6 +390,15 @@ static void note_end(const exchange *x, bool sent) {
     qv__api_note_end(x->server->api, &ended);
 }
 
+void *qv__exchange_first_line(void *server, const char *url, struct MHD_Connection *connection) {
+    const qv__server *s = server;
+    const union MHD_ConnectionInfo *context = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (context && context->socket_context)
+        qv__watch_peer_deadline(s->watch, context->socket_context,
+                                qv__now_ns() + s->options.limits.head_seconds * 1000000000);
+    return NULL; /* no exchange yet */
+}
+
 void qv__exchange_completed(void *server, struct MHD_Connection *connection, void **state,
                             enum MHD_RequestTerminationCode code) {
     exchange *x = *state;
@@ -385,7 +406,7 @@ void qv__exchange_completed(void *server, struct MHD_Connection *connection, voi
     *state = NULL;
     if (x->state == COMPUTED) qv__api_finish(x->server->api, &x->request); /* the client left; the request must end */
     note_end(x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-    set_deadline(x, x->server->options.idle_timeout_s);
+    set_deadline(x, x->server->options.limits.idle_seconds);
     drop_body(x);
     if (x->response) MHD_destroy_response(x->response);
     atomic_fetch_sub(&x->server->exchanges, 1);
@@ -402,7 +423,7 @@ void qv__exchange_connection(void *server, struct MHD_Connection *connection, vo
         qv__api_note_connection(s->api, 1);
         if (!peer) return;
         peer->fd = fd ? fd->connect_fd : -1;
-        peer->deadline_ns = qv__now_ns() + (int64_t)s->options.idle_timeout_s * 1000000000;
+        peer->deadline_ns = qv__now_ns() + (int64_t)s->options.limits.idle_seconds * 1000000000;
         qv__watch_peer_add(s->watch, peer);
         return;
     }

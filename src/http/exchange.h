@@ -32,10 +32,13 @@ struct qv__server {
 enum MHD_Result qv__exchange_handle(void *server, struct MHD_Connection *connection, const char *url,
                                     const char *method, const char *version, const char *upload, size_t *upload_size,
                                     void **state);
+/* The first line of a head is there; the rest has header-timeout to come. */
+void *qv__exchange_first_line(void *server, const char *url, struct MHD_Connection *connection);
 void qv__exchange_completed(void *server, struct MHD_Connection *connection, void **state,
                             enum MHD_RequestTerminationCode code);
 void qv__exchange_connection(void *server, struct MHD_Connection *connection, void **context,
                              enum MHD_ConnectionNotificationCode code);
 /* The watch's: the client hung up. */
 void qv__exchange_hung_up(void *exchange);
+void qv__exchange_late(void *exchange);
 #endif

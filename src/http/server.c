@@ -13,7 +13,7 @@
 #include "http/exchange.h"
 #include "http/listen.h"
 
-enum { CONNECTION_MEMORY = 16 << 10 /* head of a request, and pieces of its body */, MAX_THREADS = 64 };
+enum { MAX_THREADS = 64 };
 
 /* libmicrohttpd's own messages; they hold no content of requests. */
 static void log_line(void *context, const char *format, va_list args) {
@@ -24,14 +24,12 @@ static void log_line(void *context, const char *format, va_list args) {
 }
 
 static void fill_defaults(qv__server_options *o) {
-    if (o->max_body_bytes <= 0) o->max_body_bytes = 64 << 20;
-    if (o->max_total_body_bytes <= 0) o->max_total_body_bytes = 1 << 30;
-    if (o->max_total_body_bytes < o->max_body_bytes) o->max_total_body_bytes = o->max_body_bytes;
-    if (o->max_connections <= 0) o->max_connections = 4096;
-    if (o->idle_timeout_s <= 0) o->idle_timeout_s = 75;
+    qv__limits *l = &o->limits;
+    qv__limits_fill(l);
+    if (l->total_body_bytes < l->body_bytes) l->total_body_bytes = l->body_bytes;
     if (o->threads <= 0) o->threads = 2;
     if (o->threads > MAX_THREADS) o->threads = MAX_THREADS;
-    if (o->max_connections < o->threads) o->max_connections = o->threads;
+    if (l->connections < o->threads) l->connections = o->threads;
 }
 
 static struct MHD_Daemon *start_daemon(qv__server *s) {
@@ -45,10 +43,11 @@ static struct MHD_Daemon *start_daemon(qv__server *s) {
     return MHD_start_daemon(flags, 0, NULL, NULL, qv__exchange_handle, s,                                     /**/
                             MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,                                       /**/
                             MHD_OPTION_LISTEN_SOCKET, s->listener,                                            /**/
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections,                /**/
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->options.idle_timeout_s,               /**/
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,                    /**/
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.limits.connections,             /**/
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->options.limits.idle_seconds,          /**/
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)s->options.limits.head_bytes,         /**/
                             MHD_OPTION_STRICT_FOR_CLIENT, 1,                                                  /**/
+                            MHD_OPTION_URI_LOG_CALLBACK, qv__exchange_first_line, s,                          /**/
                             MHD_OPTION_NOTIFY_COMPLETED, qv__exchange_completed, s,                           /**/
                             MHD_OPTION_NOTIFY_CONNECTION, qv__exchange_connection, s, MHD_OPTION_ARRAY, more, /**/
                             MHD_OPTION_END);
@@ -64,7 +63,7 @@ qv_status qv__server_open(qv__api *api, const qv__server_options *options, qv__s
     fill_defaults(&s->options);
     qv_status status = qv__listen(s->options.host, s->options.port, &s->listener, err);
     if (!status) s->port = qv__listen_port(s->listener);
-    if (!status && !(s->watch = qv__watch_open(qv__exchange_hung_up)))
+    if (!status && !(s->watch = qv__watch_open(qv__exchange_hung_up, qv__exchange_late)))
         status = qv__fail(err, QV_NO_MEMORY, "cannot start the server's watch thread");
     if (!status && !(s->daemon = start_daemon(s)))
         status = qv__fail(err, QV_IO, "cannot start the HTTP server: %s", strerror(errno));

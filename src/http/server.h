@@ -7,20 +7,17 @@
 typedef struct qv__server qv__server;
 
 typedef struct {
-    const char *host;             /* NULL: all addresses */
-    int port;                     /* 0: any free one, see qv__server_port */
-    int64_t max_body_bytes;       /* 0: 64 MiB */
-    int max_connections;          /* 0: 4096 */
-    int idle_timeout_s;           /* 0: 75 */
-    int threads;                  /* 0: 2 */
-    int drain_delay_s;            /* of closing: how long new connections are still taken */
-    int64_t max_total_body_bytes; /* of all requests together; 0: 1 GiB, at least max_body_bytes */
+    const char *host;  /* NULL: all addresses */
+    int port;          /* 0: any free one, see qv__server_port */
+    qv__limits limits; /* 0: the default */
+    int threads;       /* 0: 2 */
+    int drain_delay_s; /* of closing: how long new connections are still taken */
 } qv__server_options;
 
 qv_status qv__server_open(qv__api *api, const qv__server_options *options, qv__server **out, qv_error *err);
 int qv__server_port(const qv__server *server);
-/* Asks clients to leave (/readyz, "Connection: close"), stops accepting after drain_delay_s, gives the requests in flight
- * what is left of drain_seconds, then cancels what still waits for the engine (a batch that is being computed is finished
- * first), answers all of them, closes. */
+/* Asks clients to leave (/readyz, "Connection: close"), stops accepting after drain_delay_s, gives the requests in
+ * flight what is left of drain_seconds, then cancels what still waits for the engine (a batch that is being computed is
+ * finished first), answers all of them, closes. */
 void qv__server_close(qv__server **server, int drain_seconds);
 #endif

@@ -17,6 +17,7 @@ typedef struct {
     void *user;          /* NULL: not watched */
     uint32_t generation; /* tells an old event of the same descriptor from a new one */
     bool known, hung_up;
+    int64_t due_ns; /* 0: never, or told */
 } watched;
 
 typedef struct {
@@ -28,8 +29,8 @@ struct qv__watch {
     pthread_t thread;
     bool started;
     int epoll, wake;
-    void (*hung_up)(void *user);
-    /* Held while hung_up runs; the job's and the engine's locks come after it. */
+    void (*hung_up)(void *user), (*late)(void *user);
+    /* Held while they run; the job's and the engine's locks come after it. */
     pthread_mutex_t lock;
     watched *entries; /* by descriptor */
     int entry_count;
@@ -91,6 +92,18 @@ static void end_late_peers(qv__watch *w) {
     pthread_mutex_unlock(&w->peer_lock);
 }
 
+static void tell_late(qv__watch *w) {
+    int64_t now = qv__now_ns();
+    pthread_mutex_lock(&w->lock);
+    for (int fd = 0; fd < w->entry_count; fd++) {
+        watched *e = &w->entries[fd];
+        if (!e->user || !e->due_ns || now < e->due_ns) continue;
+        e->due_ns = 0;
+        w->late(e->user);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 static void *watch_main(void *context) {
     qv__watch *w = context;
     int64_t last_sweep = 0;
@@ -106,16 +119,18 @@ static void *watch_main(void *context) {
         tend_lingering(w);
         if (qv__now_ns() - last_sweep > (int64_t)TICK_MS * 1000000) {
             end_late_peers(w);
+            tell_late(w);
             last_sweep = qv__now_ns();
         }
     }
     return NULL;
 }
 
-qv__watch *qv__watch_open(void (*hung_up)(void *user)) {
+qv__watch *qv__watch_open(void (*hung_up)(void *user), void (*late)(void *user)) {
     qv__watch *w = qv__calloc(1, sizeof *w);
     if (!w) return NULL;
     w->hung_up = hung_up;
+    w->late = late;
     pthread_mutex_init(&w->lock, NULL);
     pthread_mutex_init(&w->peer_lock, NULL);
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -164,11 +179,14 @@ static struct epoll_event event_of(int fd, const watched *e) {
                                 .data.u64 = (uint64_t)e->generation << 32 | (uint32_t)fd};
 }
 
-bool qv__watch_add(qv__watch *w, int fd, void *user) {
+bool qv__watch_add(qv__watch *w, int fd, void *user, int64_t due_ns) {
     pthread_mutex_lock(&w->lock);
     watched *e = fd >= 0 && fd < w->entry_count ? &w->entries[fd] : NULL;
     bool ok = e && e->known;
-    if (ok) e->user = user;
+    if (ok) {
+        e->user = user;
+        e->due_ns = due_ns;
+    }
     if (ok && e->hung_up) { /* before anybody asked: the event is asked for again */
         struct epoll_event event = event_of(fd, e);
         epoll_ctl(w->epoll, EPOLL_CTL_MOD, fd, &event);

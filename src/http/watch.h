@@ -19,12 +19,12 @@ typedef struct qv__peer {
     int64_t deadline_ns; /* the socket is shut down then; 0: never */
 } qv__peer;
 
-qv__watch *qv__watch_open(void (*hung_up)(void *user));
+qv__watch *qv__watch_open(void (*hung_up)(void *user), void (*late)(void *user));
 void qv__watch_close(qv__watch **watch);
 
-/* Of a socket that is a peer. hung_up(user) may be called between these two, and never after the second has returned. A
- * half-closed connection counts as hung up. */
-bool qv__watch_add(qv__watch *watch, int fd, void *user);
+/* Of a socket that is a peer. hung_up(user), and late(user) once due_ns (0: never) has passed, may be called between
+ * these two, and never after the second has returned. A half-closed connection counts as hung up. */
+bool qv__watch_add(qv__watch *watch, int fd, void *user, int64_t due_ns);
 void qv__watch_remove(qv__watch *watch, int fd);
 
 /* As if every watched client had hung up. */

@@ -6,7 +6,14 @@
 #include "lib/session.h"
 #include "store/task.h"
 
-enum { MODEL_LEN = 32768, BATCHED_TOKENS = 2048, QUEUED_ITEMS = 65536, THREADS_MAX = 1024, SECONDS_MAX = 86400 };
+enum {
+    MODEL_LEN = 32768,
+    BATCHED_TOKENS = 2048,
+    QUEUED_ITEMS = 65536,
+    QUEUED_TOKENS = 1 << 24,
+    THREADS_MAX = 1024,
+    SECONDS_MAX = 86400
+};
 enum { TOKENS_MAX = 1 << 22 /* the network's rows are numbered in 32 bits many times over */ };
 
 static const int64_t image_cache = 256 << 20, prefix_cache = 512 << 20;
@@ -28,6 +35,7 @@ static qv_status check_options(const qv_model_options *o, qv_error *err) {
                 {"max_model_len", o->max_model_len, 0, TOKENS_MAX},
                 {"max_batched_tokens", o->max_batched_tokens, 0, TOKENS_MAX},
                 {"max_queued_items", o->max_queued_items, 0, INT32_MAX},
+                {"max_queued_tokens", o->max_queued_tokens, 0, INT32_MAX},
                 {"image_cache_bytes", o->image_cache_bytes, -1, INT64_MAX},
                 {"prefix_cache_bytes", o->prefix_cache_bytes, -1, INT64_MAX},
                 {"max_media_bytes", o->max_media_bytes, 0, INT64_MAX},
@@ -72,6 +80,7 @@ static qv_status take_options(qv_model *m, const qv_model_options *given, qv_err
     if (o->threads == 0) o->threads = qv__cpu_count();
     if (o->max_batched_tokens == 0) o->max_batched_tokens = BATCHED_TOKENS;
     if (o->max_queued_items == 0) o->max_queued_items = QUEUED_ITEMS;
+    if (o->max_queued_tokens == 0) o->max_queued_tokens = QUEUED_TOKENS;
     if (o->image_cache_bytes == 0) o->image_cache_bytes = image_cache;
     if (o->prefix_cache_bytes == 0) o->prefix_cache_bytes = prefix_cache;
     return status;
@@ -118,6 +127,7 @@ static qv_status open_engine(qv_model *m, int64_t nested_tokens, qv_error *err) 
         &(qv__engine_options){.max_batched_tokens = o->max_batched_tokens,
                               .nested_tokens = nested_tokens,
                               .max_queued_items = o->max_queued_items,
+                              .max_queued_tokens = o->max_queued_tokens,
                               .image_cache_bytes = o->image_cache_bytes < 0 ? 0 : o->image_cache_bytes,
                               .prefix_cache_bytes = o->prefix_cache_bytes < 0 ? 0 : o->prefix_cache_bytes},
         &m->engine, err);

@@ -2,10 +2,9 @@
  * length. For the tests of everything around the model (framing, limits, overload, hang-ups, closing) and for measuring
  * the server's own cost. It stands in for lib/, engine/ and text/ at their functions; tokens are bytes.
  *
- *   null_server [--port N] [--delay-us N] [--size N] [--max-len N] [--queue N] [--max-body N] [--max-total N] [--idle
- * N] [--batch N]
- *               [--connections N] [--threads N] [--workers N] [--drain N] [--drain-delay N] [--key K]… [--quiet 1]
- * [--rerank 1] Prints its port, serves until SIGTERM, prints "closed". */
+ *   null_server [--port N] [--delay-us N] [--size N] [--max-len N] [--batch N] [--threads N] [--workers N] [--drain N]
+ *               [--drain-delay N] [--key K]… [--quiet 1] [--rerank 1] [any flag of api/limits.c N]
+ * Prints its port, serves until SIGTERM, prints "closed". */
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,11 +19,11 @@
 #include "http/server.h"
 
 static struct {
-    int port, delay_us, size, max_len, queue, max_body, max_total, idle, connections, threads, workers, drain, quiet,
-        rerank, batch, drain_delay;
+    int port, delay_us, size, max_len, threads, workers, drain, quiet, rerank, batch, drain_delay;
+    qv__limits limits;
     const char *keys[8];
     int key_count;
-} o = {.size = 128, .max_len = 100, .queue = 1000, .max_body = 1 << 20, .idle = 5, .drain = 5, .batch = 1};
+} o = {.size = 128, .max_len = 100, .drain = 5, .batch = 1};
 
 /* ---- the engine: one list, one thread ---- */
 
@@ -47,6 +46,7 @@ static qv__item *take_batch(void) {
         item->state = RUNNING;
         item->started_ns = now;
         stats.waiting_items--;
+        stats.waiting_tokens -= item->sequence.length;
         if (i == o.batch || !item->next) break;
     }
     if (!(first = item->next)) last = &first;
@@ -84,14 +84,15 @@ static void *worker(void *context) {
 
 qv_status qv__engine_submit(qv__engine *engine, qv__item *const *items, size_t count, qv_error *err) {
     pthread_mutex_lock(&lock);
-    if (stats.waiting_items + (int64_t)count > o.queue) {
+    if (stats.waiting_items + (int64_t)count > o.limits.queued_items) {
         pthread_mutex_unlock(&lock);
-        return qv__fail(err, QV_OVERLOADED, "the queue holds %d inputs at most", o.queue);
+        return qv__fail(err, QV_OVERLOADED, "the queue holds %lld inputs at most", (long long)o.limits.queued_items);
     }
     for (size_t i = 0; i < count; i++) {
         items[i]->next = NULL;
         items[i]->state = WAITING;
         items[i]->queued_ns = qv__now_ns();
+        stats.waiting_tokens += items[i]->sequence.length;
         *last = items[i];
         last = &items[i]->next;
     }
@@ -111,6 +112,7 @@ void qv__engine_cancel(qv__engine *engine, qv__item *item) {
         if (last == &item->next) last = at;
         item->state = DONE;
         stats.waiting_items--;
+        stats.waiting_tokens -= item->sequence.length;
         stats.cancelled_items++;
     }
     pthread_mutex_unlock(&lock);
@@ -279,11 +281,6 @@ static bool read_flag(const char *name, const char *value) {
                  {"delay-us", &o.delay_us},
                  {"size", &o.size},
                  {"max-len", &o.max_len},
-                 {"queue", &o.queue},
-                 {"max-body", &o.max_body},
-                 {"max-total", &o.max_total},
-                 {"idle", &o.idle},
-                 {"connections", &o.connections},
                  {"threads", &o.threads},
                  {"workers", &o.workers},
                  {"drain", &o.drain},
@@ -294,10 +291,22 @@ static bool read_flag(const char *name, const char *value) {
     if (strcmp(name, "key") == 0 && o.key_count < 8) return o.keys[o.key_count++] = value, true;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].place = atoi(value), true;
+    for (size_t i = 0; i < QV__LIMITS; i++)
+        if (strcmp(name, qv__limit_table[i].flag) == 0)
+            return *(int64_t *)(void *)((char *)&o.limits + qv__limit_table[i].offset) = atoll(value), true;
     return false;
 }
 
+/* As `qvec serve` has them, but for what makes tests short. */
+static void set_limits(void) {
+    qv__limits_default(&o.limits);
+    o.limits.queued_items = 1000;
+    o.limits.body_bytes = 1 << 20;
+    o.limits.idle_seconds = o.limits.head_seconds = o.limits.body_seconds = 5;
+}
+
 int main(int argc, char **argv) {
+    set_limits();
     for (int i = 1; i + 1 < argc; i += 2)
         if (strncmp(argv[i], "--", 2) || !read_flag(argv[i] + 2, argv[i + 1]))
             return fprintf(stderr, "unknown flag %s\n", argv[i]), 2;
@@ -318,15 +327,10 @@ int main(int argc, char **argv) {
                                    .served_name_count = 1,
                                    .api_keys = o.keys,
                                    .api_key_count = o.key_count,
+                                   .limits = o.limits,
                                    .workers = o.workers};
-    qv__server_options options = {.host = "127.0.0.1",
-                                  .port = o.port,
-                                  .max_body_bytes = o.max_body,
-                                  .max_total_body_bytes = o.max_total,
-                                  .idle_timeout_s = o.idle,
-                                  .max_connections = o.connections,
-                                  .threads = o.threads,
-                                  .drain_delay_s = o.drain_delay};
+    qv__server_options options = {
+        .host = "127.0.0.1", .port = o.port, .limits = o.limits, .threads = o.threads, .drain_delay_s = o.drain_delay};
     qv_error err = {0};
     qv__api *api = NULL;
     qv__server *server = NULL;

@@ -36,7 +36,7 @@ def test_concurrent_requests_each_get_their_own_answer(null):
 
 
 def test_over_the_queue_every_request_gets_one_answer(start_null):
-    server = start_null(queue=20, delay_us=2000)
+    server = start_null(max_queued_items=20, delay_us=2000)
 
     def ask(_):
         with server.wire(timeout=30) as wire:
@@ -144,7 +144,7 @@ def test_memory_and_descriptors_stay_flat(start_null):
 
 
 def test_bodies_together_have_a_limit(start_null):
-    server = start_null(max_body=1 << 20, max_total=4 << 20, idle=20)
+    server = start_null(max_body=1 << 20, max_total_body=4 << 20, idle_timeout=20, body_timeout=20)
     wires = [server.wire() for _ in range(8)]
     body = b'{"input":"a"}' + b" " * ((1 << 20) - 13)
     for wire in wires:

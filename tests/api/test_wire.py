@@ -145,7 +145,7 @@ def test_half_a_body_then_gone(null):
 
 def test_slow_head_and_slow_body_end(start_null):
     """One byte a second keeps a time-out that counts from the last byte alive for ever."""
-    server = start_null(idle=2)
+    server = start_null(idle_timeout=2)
     for data in (post(GOOD)[:60], post(GOOD)):
         with server.wire(timeout=15) as wire:
             start = time.monotonic()
@@ -157,7 +157,7 @@ def test_slow_head_and_slow_body_end(start_null):
 
 
 def test_idle_connection_is_closed(start_null):
-    server = start_null(idle=1)
+    server = start_null(idle_timeout=1)
     with server.wire() as wire:
         start = time.monotonic()
         assert wire.closed()

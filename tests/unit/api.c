@@ -228,7 +228,7 @@ TEST(a_refusal_is_the_error_body) {
     qv__refusal_respond(&r, QV__ERRORS_VLLM, &response);
     CHECK_INT(response.status, 429);
     CHECK_STR(response.header_name[0], "Retry-After");
-    CHECK_STR(response.header_value[0], "10");
+    CHECK_STR(response.header_value[0], "7");
     qv__buffer_clear(&response.body);
 }
 
@@ -522,4 +522,30 @@ TEST(every_failed_allocation_of_a_dialect_is_a_clean_refusal) {
             qv__embed_request_clear(&q);
         }
     }
+}
+
+TEST(limits_have_their_defaults_and_are_written_by_name) {
+    qv__limits limits_set = {.inputs = 7}, initial;
+    qv__limits_default(&initial);
+    qv__limits_fill(&limits_set);
+    CHECK_INT(limits_set.inputs, 7);
+    CHECK_INT(limits_set.documents, initial.documents);
+    CHECK_INT(limits_set.request_seconds, 0); /* none: that is a value */
+    for (size_t i = 0; i < QV__LIMITS; i++) {
+        const qv__limit *l = &qv__limit_table[i];
+        CHECK(l->min <= l->initial && l->initial <= l->max && l->help[strlen(l->help) - 1] == '.');
+    }
+    const qv__media_limits *media = &qv__media_default_limits; /* the library's own, told again in the table */
+    CHECK(initial.media_bytes == media->max_bytes && initial.image_pixels == media->max_pixels &&
+          initial.image_side == media->max_side && initial.video_frames == media->max_video_frames &&
+          initial.decoded_bytes == media->max_decoded_bytes && initial.decode_seconds == media->max_seconds);
+    qv__buffer b = {0};
+    qv__buffer_puts(&b, "{");
+    qv__limits_write(&limits_set, &b);
+    qv__buffer_puts(&b, "}");
+    json_t *object = json_loadb(b.data, b.size, 0, NULL);
+    CHECK_INT((int)json_object_size(object), QV__LIMITS);
+    CHECK_INT(json_integer_value(json_object_get(object, "max-inputs")), 7);
+    json_decref(object);
+    qv__buffer_clear(&b);
 }
