@@ -119,7 +119,7 @@ def test_refusals_by_reason(start_null, reason, request_bytes):
 
 
 def test_overload_keys_and_hang_ups(start_null):
-    server = start_null(queue=2, delay_us=200000, key="k")
+    server = start_null(max_queued_items=2, delay_us=200000, key="k")
     with server.wire() as wire:
         wire.send(post({"input": "a"}))
         assert wire.answer().status == 401
