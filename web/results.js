@@ -90,13 +90,11 @@ export function ranking(ranked, unit) {
 
 /** Special tokens stand out; a run of one that repeats is told by its number. */
 function promptText(text) {
-  const pre = element("pre", {tabIndex: 0, "aria-label": "Exact prompt"});
-  for (const piece of text.split(/((?:<\|[a-z_]+\|>)(?:<\|(?:image|video)_pad\|>)*)/))
-    for (const [part, token] of piece.matchAll(/(<\|(?:image|video)_pad\|>)\1*|<\|[a-z_]+\|>|(?:(?!<\|[a-z_]+\|>)[^])+/g)) {
-      const times = token ? part.length / token.length : 1;
-      const special = /^<\|[a-z_]+\|>/.test(part);
-      pre.append(special ? element("span", {className: "special"}, times > 1 ? `${token} × ${times}` : part) : part);
-    }
+  const pre = element("pre", {tabIndex: 0, role: "group", "aria-label": "Exact prompt"});
+  for (const [part, pad] of text.matchAll(/(<\|(?:image|video)_pad\|>)\1*|<\|[a-z_]+\|>|[^<]+|</g)) {
+    const times = pad ? part.length / pad.length : 1, special = part.startsWith("<|") && part.endsWith("|>");
+    pre.append(special ? element("span", {className: "special"}, times > 1 ? `${pad} × ${times}` : part) : part);
+  }
   return pre;
 }
 
@@ -137,7 +135,7 @@ function copyButton(text) {
 
 /** call: what snippets.js takes. chosen: {language}, kept from one answer to the next. */
 export function code(call, pictures, chosen) {
-  const pre = element("pre", {tabIndex: 0, "aria-label": "The same call"});
+  const pre = element("pre", {tabIndex: 0, role: "group", "aria-label": "The same call"});
   const show = (language) => {
     chosen.language = language;
     pre.textContent = LANGUAGES.find(([name]) => name === language)[2](call);
