@@ -12,7 +12,7 @@ BUILD = build
 WERROR = $(if $(filter true,$(CI)),--werror)
 FUZZ_SECONDS ?= 600
 
-.PHONY: build run test bench bench-peers fuzz format install help packages test-packages all clean
+.PHONY: build run test soak bench bench-peers fuzz format install help packages test-packages all clean
 .DEFAULT_GOAL = build
 
 build: $(BUILD)/build.ninja ## build/qvec and the built-in model (the default)
@@ -37,6 +37,10 @@ $(BUILD)/peers/ready: bench/peers/requirements.txt | test-packages
 	python3 -m venv $(BUILD)/peers
 	$(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
 	@touch $@
+
+soak: test-packages $(BUILD)/build.ninja .venv/ready ## ten times too much for a minute, and 50,000 requests: goodput, recovery, memory
+	@ninja -C $(BUILD) --quiet
+	@QVEC_SOAK=1 QVEC_BUILD=$(abspath $(BUILD)) .venv/bin/python -m pytest -q -s -p no:cacheprovider tests/api/test_overload.py
 
 fuzz: test-packages ## fuzz every parser for FUZZ_SECONDS (600) each
 	@tools/run_tests.py --build $(BUILD) --only fuzz --fuzz-seconds $(FUZZ_SECONDS)

@@ -3,7 +3,7 @@
  *
  *   load --port N --rate R --seconds S [--connections C] BODY.json...
  * Sends the bodies in turn to /v1/embeddings over C keep-alive connections; a request that finds all of them busy waits
- * for the first that is free. Prints one JSON object. */
+ * for the first that is free, and is not sent when the time is over before. Prints one JSON object. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -144,8 +144,9 @@ static int64_t start_due(int64_t end_ns) {
     static int64_t count;
     for (;;) {
         int64_t due = begun_ns + (int64_t)((double)count * 1e9 / o.rate);
-        if (due >= end_ns) return INT64_MAX;
-        if (due > qv__now_ns() || !free_list) return due;
+        int64_t now = qv__now_ns();
+        if (due >= end_ns || now >= end_ns) return INT64_MAX;
+        if (due > now || !free_list) return due;
         connection *c = free_list;
         free_list = c->next;
         begin(c, due);
@@ -190,8 +191,8 @@ static double percentile(double p) {
 static void report(void) {
     double seconds = (double)(qv__now_ns() - begun_ns) * 1e-9;
     qsort(latencies, (size_t)answered, sizeof *latencies, by_size);
-    printf("{\"sent\":%lld,\"answered\":%lld,\"lost\":%lld,\"seconds\":%.3f,\"status\":{", (long long)started,
-           (long long)answered, (long long)lost, seconds);
+    printf("{\"due\":%.0f,\"sent\":%lld,\"answered\":%lld,\"lost\":%lld,\"seconds\":%.3f,\"status\":{",
+           o.rate * o.seconds, (long long)started, (long long)answered, (long long)lost, seconds);
     const char *comma = "";
     for (int i = 0; i < STATUSES; i++)
         if (by_status[i]) printf("%s\"%d\":%lld", comma, i, (long long)by_status[i]), comma = ",";
