@@ -1,13 +1,15 @@
 /* qvec verify: proves an install, step by step: the folder opens, its tensors are all there and finite, two kernel
- * tiers give the same bytes, and answers equal the published ones. */
+ * tiers give the same bytes, and answers equal the published ones. With --against: another server instead. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "cli/against.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/model_flags.h"
@@ -18,6 +20,7 @@
 
 typedef struct {
     qv__model_flags model;
+    const char *against, *against_model, *against_key, *prompt;
     const char *load_format; /* resolved */
     char *folder;
     int failures;
@@ -230,10 +233,30 @@ static void check_published(verify *v) {
     qv_model_close(&model);
 }
 
+/* ---- another server ---- */
+
+enum { ANSWER_S = 120 };
+
+static int run_against(verify *v) {
+    qv_model *model = NULL;
+    qv_error err = {0};
+    bool agrees = false;
+    qv__remote_options remote = {v->against, v->against_model, v->against_key, ANSWER_S};
+    if (!remote.api_key) remote.api_key = getenv("QVEC_AGAINST_API_KEY");
+    if (open_tier(v, NULL, &model, &err)) return qv__complain("%s", err.message), QV__EXIT_MODEL;
+    qv_prompt prompt = v->prompt && !strcmp(v->prompt, "official") ? QV_PROMPT_OFFICIAL : QV_PROMPT_RAW;
+    qv_status status = model->task == QV_TASK_RERANK ? qv__against_scores(model, &remote, &agrees, &err)
+                                                     : qv__against_vectors(model, &remote, prompt, &agrees, &err);
+    qv_model_close(&model);
+    if (status) qv__complain("%s", err.message);
+    return status || !agrees ? QV__EXIT_FAILED : QV__EXIT_DONE;
+}
+
 /* ---- the command ---- */
 
 static int run(verify *v) {
     if (!qv__model_flags_folder(&v->model, &v->folder, &v->load_format)) return QV__EXIT_MODEL;
+    if (v->against) return run_against(v);
     qv__checkpoint *c = NULL;
     qv_error err = {0};
     qv__checkpoint_options options = {.load_format = v->load_format, .threads = (int)v->model.threads};
@@ -247,21 +270,38 @@ static int run(verify *v) {
     return v->failures ? QV__EXIT_FAILED : QV__EXIT_DONE;
 }
 
+#define OWN(field) offsetof(verify, field)
+
 int qv__command_verify(int argc, char **argv) {
     static const qv__option rows[] = {
         QV__ROW("threads", INT, offsetof(qv__model_flags, threads), "N",
                 "Compute threads. Default: the CPUs this process may use.", .min = 1, .max = 1024),
     };
+    static const qv__option others[] = {
+        QV__ROW("against", TEXT, OWN(against), "URL",
+                "Embed or score the same probes through this server, of any make, and say whether its numbers are "
+                "this model's, and if not, what it likely does otherwise: http://host:8000, or the whole address of "
+                "the route."),
+        QV__ROW("prompt", CHOICE, OWN(prompt), "RECIPE",
+                "The recipe that the other server is meant to use. Default: raw, what a plain input means.",
+                .choices = "raw|official"),
+        QV__ROW("against-model", TEXT, OWN(against_model), "NAME",
+                "The model to ask the other server for. Default: the first of its /v1/models."),
+        QV__ROW("against-api-key", TEXT, OWN(against_key), "KEY",
+                "Its API key. Default: the environment's QVEC_AGAINST_API_KEY."),
+    };
     verify v = {.model = qv__model_flags_default()};
     qv__option_set sets[] = {
         {"Model", qv__model_rows, QV__MODEL_ROWS, &v.model},
         {"Model", rows, 1, &v.model},
+        {"Another server", others, sizeof others / sizeof *others, &v},
     };
     qv__usage usage = {
         .name = "verify",
         .summary = "proof that an install works: files, weights, kernels, published answers",
         .examples = "  qvec verify                                      the built-in model\n"
-                    "  qvec verify Qwen/Qwen3-VL-Embedding-2B           against the model card's own numbers\n",
+                    "  qvec verify Qwen/Qwen3-VL-Embedding-2B           against the model card's own numbers\n"
+                    "  qvec verify MODEL --against http://host:8000     do old vectors and ours agree?\n",
         .usage = "[MODEL] [flags]",
         .sets = sets,
         .set_count = sizeof sets / sizeof *sets,

@@ -20,8 +20,8 @@ from models import TINY
 class Running:
     """A server on a port of its own choosing, told by its start line."""
 
-    def __init__(self, *flags, env=None):
-        command = [harness.QVEC, "serve", *TINY, "--host", "127.0.0.1", "--port", "0", *map(str, flags)]
+    def __init__(self, *flags, env=None, model=TINY):
+        command = [harness.QVEC, "serve", *model, "--host", "127.0.0.1", "--port", "0", *map(str, flags)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
         self.lines = []
         self.line = next((line for line in self.read() if " serves " in line), "")
@@ -152,7 +152,7 @@ def test_what_would_change_answers_is_refused(qvec, flags, said):
 
 def test_port_in_use(qvec):
     with serve() as s:
-        done = qvec("serve", *TINY, "--host", "127.0.0.1", "--port", s.base.rsplit(":", 1)[1])
+        done = qvec("serve", *model, "--host", "127.0.0.1", "--port", s.base.rsplit(":", 1)[1])
         assert done.status == 1 and s.base.rsplit(":", 1)[1] in done.err
 
 
