@@ -12,7 +12,7 @@ BUILD = build
 WERROR = $(if $(filter true,$(CI)),--werror)
 FUZZ_SECONDS ?= 600
 
-.PHONY: build run test soak bench bench-peers fuzz format install help packages test-packages all clean
+.PHONY: build run test soak bench bench-peers fuzz wheel format install help packages test-packages all clean
 .DEFAULT_GOAL = build
 
 build: $(BUILD)/build.ninja ## build/qvec and the built-in model (the default)
@@ -21,7 +21,7 @@ build: $(BUILD)/build.ninja ## build/qvec and the built-in model (the default)
 run: build ## build, then a short session: tokens, vectors, similarities
 	@tools/session.sh $(BUILD)
 
-test: test-packages $(BUILD)/build.ninja .venv/ready ## everything: C tests, sanitizers, Python tests, fuzzing (10 minutes on two cores)
+test: test-packages $(BUILD)/build.ninja .venv/ready .venv-python/ready ## everything: C tests, sanitizers, Python tests, fuzzing (10 minutes on two cores)
 	@tools/run_tests.py --build $(BUILD) --python .venv/bin/python
 
 bench: $(BUILD)/build.ninja ## measure this machine: one table
@@ -44,6 +44,17 @@ soak: test-packages $(BUILD)/build.ninja .venv/ready ## ten times too much for a
 
 fuzz: test-packages ## fuzz every parser for FUZZ_SECONDS (600) each
 	@tools/run_tests.py --build $(BUILD) --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+wheel: $(BUILD)/build.ninja $(BUILD)/wheel-tools/ready ## a Python wheel with everything inside but libc: build/wheels
+	@rm -rf $(BUILD)/wheels && mkdir -p $(BUILD)/wheels
+	QVEC_BUILD=$(CURDIR)/$(BUILD) $(BUILD)/wheel-tools/bin/python -m pip wheel --quiet --no-deps -w $(BUILD)/wheels/plain ./python
+	PATH=$(CURDIR)/$(BUILD)/wheel-tools/bin:$$PATH auditwheel repair --strip -w $(BUILD)/wheels $(BUILD)/wheels/plain/*.whl
+	@ls -l $(BUILD)/wheels/*.whl
+
+$(BUILD)/wheel-tools/ready: python/requirements-wheel.txt | test-packages
+	python3 -m venv $(BUILD)/wheel-tools
+	$(BUILD)/wheel-tools/bin/python -m pip install --quiet --disable-pip-version-check -r python/requirements-wheel.txt
+	@touch $@
 
 format: ## rewrite the C files in the house style
 	@tools/packages.sh $(FORMAT_PACKAGES)
@@ -72,4 +83,9 @@ $(BUILD)/build.ninja: | packages
 .venv/ready: tests/requirements.txt | test-packages
 	python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+.venv-python/ready: tests/python/requirements.txt | test-packages
+	python3 -m venv .venv-python
+	.venv-python/bin/python -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 	@touch $@

@@ -197,12 +197,13 @@ def suite_unit(suite):
     meson_test(suite, suite.build)
 
 
-def pytest(suite, build, *paths, marks="", timeout=900, **environment):
-    if not suite.options.python:
+def pytest(suite, build, *paths, marks="", timeout=900, python=None, **environment):
+    python = python or suite.options.python
+    if not python:
         suite.add("pytest", SKIPPED, "no --python with the packages of tests/requirements.txt")
         return
     junit = os.path.join(suite.logs, "junit.xml")
-    arguments = [suite.options.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}",
+    arguments = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}",
                  "-n", str(min(JOBS, 4)), "--dist", "loadfile", "-m", marks, *paths]
     status, output = suite.run(arguments, timeout=timeout, QVEC_BUILD=build, QVEC_BIN=os.path.join(build, "qvec"),
                                QVEC_TEST_CHECKPOINTS=os.path.join(build, "tests", "checkpoints"),
@@ -237,6 +238,12 @@ def suite_media(suite):
 
 def suite_e2e(suite):
     pytest(suite, suite.build, "tests/e2e")
+
+
+def suite_python(suite):
+    """The Python package; its tests' own packages are in a folder of their own."""
+    own = os.path.join(ROOT, ".venv-python", "bin", "python")
+    pytest(suite, suite.build, "tests/python", python=own if os.path.exists(own) else None)
 
 
 def suite_asan(suite):
@@ -332,7 +339,8 @@ def check_program(suite, prefix):
 
 
 SUITES = {"checks": suite_checks, "build": suite_build, "unit": suite_unit, "neon": suite_neon, "install": suite_install, "api": suite_api,
-          "media": suite_media, "golden": suite_golden, "e2e": suite_e2e, "asan": suite_asan, "fuzz": suite_fuzz, "tsan": suite_tsan}
+          "media": suite_media, "golden": suite_golden, "e2e": suite_e2e, "python": suite_python,
+          "asan": suite_asan, "fuzz": suite_fuzz, "tsan": suite_tsan}
 
 
 # ---- the report ----------------------------------------------------------------------------------------
