@@ -201,13 +201,15 @@ const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
 // ---- showing ----
 
+/** A key that was never asked for is no problem yet: the field for it says enough. */
 function showProblem(error) {
-  find("problem").hidden = !error;
+  const locked = error?.status === 401;
+  find("problem").hidden = !error || (locked && !key());
   find("problem").replaceChildren();
+  find("key-form").hidden = !locked;
   if (!error) return;
   find("problem").append(...(error.title ? [element("strong", {}, error.title)] : []), error.message);
-  find("key-form").hidden = error.status !== 401;
-  if (error.status !== 401) return;
+  if (!locked) return;
   model.needsKey = true;
   find("key").focus();
 }

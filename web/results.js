@@ -62,7 +62,7 @@ export function heatMap(items, found) {
     element("th", {scope: "row"}, element("span", {className: "label-of"},
       element("span", {className: "number"}, String(i + 1)), labelOf(item))),
     ...items.map((_, j) => valueCell(items, found, i, j, places))));
-  const table = element("table", {className: "matrix"},
+  const table = element("table", {className: items.length > 8 ? "matrix dense" : "matrix"},
     element("caption", {className: "hidden"}, "Cosine similarity of each item with each other"),
     element("thead", {}, element("tr", {}, element("td", {className: "self"}), ...items.map(headCell))),
     element("tbody", {}, ...body));
