@@ -55,7 +55,7 @@ def open_page(browser):
     def start(server, path="/", allow=None, **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "permissions": ["clipboard-read", "clipboard-write"], **options})
         contexts.append(context)
-        context.set_default_timeout(10000)
+        context.set_default_timeout(30000)  # of a machine that does much else
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(f"error: {error}"))
         page.on("console", lambda message: None if allow and allow in message.text else problems.append(f"console: {message.text}"))
