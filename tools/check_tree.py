@@ -20,15 +20,17 @@ MAY_INCLUDE = {
     "prep": {"text", "kernels", "store", "base", "qvec", "model/sequence.h"},
     "engine": {"model", "backend", "base", "qvec"},
     "lib": {"engine", "media", "prep", "text", "model", "backend", "kernels/tier.h", "store", "base", "qvec"},
-    "api": {"lib", "engine", "media", "prep", "text", "store", "base", "qvec"},
+    "fetch": {"base", "qvec"},
+    "api": {"fetch/fetch.h", "lib", "engine", "media", "prep", "text", "store", "base", "qvec"},
     "http": {"api", "base", "qvec"},
     "bench": {"text", "base", "qvec"},
-    "cli": {"bench", "http", "api", "lib", "engine", "media", "prep", "text", "model/network.h", "kernels/tier.h", "store", "base", "qvec"},
+    "cli": {"bench", "http", "fetch", "api", "lib", "engine", "media", "prep", "text", "model/network.h", "kernels/tier.h", "store", "base", "qvec"},
 }
 # Outside libraries and the folders that may know them.
 LIBRARIES = {
     r"jpeglib\.h|jerror\.h|png\.h|webp/.*|tiff(io)?\.h|libav.*|libsw.*": {"media"},
     r"microhttpd\.h": {"http"},
+    r"curl/.*": {"fetch", "cli"},
     r"pcre2\.h": {"text"},
     r"utf8proc\.h": {"text", "prep"},
     r"nettle/.*": {"base"},

@@ -50,7 +50,8 @@ extern "C" {
     X(MEDIA_LIMIT, -19, "media_limit", "a picture or video is over a limit", 413)                                      \
     X(MEDIA_SOURCE, -20, "media_source", "a picture or video cannot be read from there", 400)                          \
     X(WRONG_TASK, -21, "wrong_task", "this kind of model does not do that", 501)                                       \
-    X(SHUTTING_DOWN, -22, "shutting_down", "the engine is closing", 503)
+    X(SHUTTING_DOWN, -22, "shutting_down", "the engine is closing", 503)                                               \
+    X(MEDIA_FETCH, -23, "media_fetch", "a picture or video could not be fetched", 502)
 
 typedef enum qv_status {
 #define QV_STATUS_ENUM(name, value, json, text, http) QV_##name = value,

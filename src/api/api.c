@@ -18,11 +18,19 @@ enum {
     PLAIN_BODY = 4096,       /* bytes: parsing and tokenizing them takes about as long as handing them over */
     SHORT_BODY = 256 << 10,  /* bytes: what was made of them is quickly freed */
     SHORT_ANSWER = 4 * 4096, /* values: written in less than half a millisecond */
+    DEFAULT_FETCHERS = 4,
     DEFAULT_MAX_MEDIA = 999,
 };
 
 static int media_limit(int wanted) {
     return wanted == 0 ? DEFAULT_MAX_MEDIA : wanted < 0 ? 0 : wanted;
+}
+
+static qv_status open_fetchers(qv__api *api, qv_error *err) {
+    int threads = api->options.fetch_threads > 0 ? api->options.fetch_threads : DEFAULT_FETCHERS;
+    api->fetchers =
+        qv__pool_open(threads < MAX_WORKERS ? threads : MAX_WORKERS, (size_t)api->options.limits.waiting_requests);
+    return api->fetchers ? QV_OK : qv__fail(err, QV_NO_MEMORY, "no memory for %d threads that fetch URLs", threads);
 }
 
 qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err) {
@@ -47,6 +55,7 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
                            : qv__keys_open(api, err);
     if (!status && !(api->pool = qv__pool_open(api->options.workers, (size_t)api->options.limits.waiting_requests)))
         status = qv__fail(err, QV_NO_MEMORY, "no memory for %d request threads", api->options.workers);
+    if (!status && options->fetcher) status = open_fetchers(api, err);
     if (status) return qv__api_close(&api), status;
     *out = api;
     return QV_OK;
@@ -76,6 +85,7 @@ void qv__api_close(qv__api **handle) {
     pthread_mutex_lock(&api->lock);
     while (api->in_flight) pthread_cond_wait(&api->idle, &api->lock);
     pthread_mutex_unlock(&api->lock);
+    qv__pool_close(&api->fetchers);
     qv__pool_close(&api->pool);
     pthread_mutex_destroy(&api->lock);
     pthread_cond_destroy(&api->idle);
@@ -162,6 +172,7 @@ static void free_job(qv__job *job) {
     qv__api *api = job->api;
     for (size_t i = 0; i < job->count; i++) qv__item_free(job->items[i]);
     if (job->drop) job->drop(job->parsed);
+    qv__media_urls_clear(&job->urls);
     qv__body_clear(&job->body);
     pthread_mutex_destroy(&job->lock);
     qv__free(job->items);
@@ -238,6 +249,32 @@ static qv_status submit(qv__job *job, qv__refusal *r) {
     return status;
 }
 
+/* From the fields to the items, and to the engine. `status` is what became of the job before. */
+static void go_on(qv__job *job, qv_status status, qv__refusal *r, qv__response *response) {
+    if (!status && job->prepare) status = job->prepare(job, response, r);
+    qv__media_urls_clear(&job->urls); /* items hold pixels, not files */
+    if (!status && job->finish) {
+        status = submit(job, r);
+        if (!status) return; /* the job may be answered and freed by now */
+    }
+    answer(job, status, r, response);
+}
+
+static bool is_unwanted(void *user) {
+    qv__refusal why;
+    return qv__job_check_wanted(user, &why);
+}
+
+/* On a thread of the fetchers, which may wait for other hosts. */
+static void fetch_work(qv__work *work) {
+    qv__job *job = (qv__job *)work;
+    const qv__fetcher *f = job->api->options.fetcher;
+    qv__response response = {.status = 200, .content_type = "application/json"};
+    qv__refusal r;
+    if (!is_unwanted(job)) f->run(f->context, job->urls.list, job->urls.count, is_unwanted, job);
+    go_on(job, qv__job_check_wanted(job, &r), &r, &response);
+}
+
 static qv_status parse(qv__job *job, qv__refusal *r) {
     if (!(job->route->flags & QV__ROUTE_JSON)) return QV_OK;
     return qv__body_parse(job->request->body, job->request->body_size, &job->body, r);
@@ -247,11 +284,13 @@ static qv_status parse(qv__job *job, qv__refusal *r) {
 static void start(qv__job *job, qv_status status, qv__refusal *r) {
     qv__response response = {.status = 200, .content_type = "application/json"};
     if (!status) status = job->route->start(job, &response, r);
-    if (!status && job->finish) {
-        status = submit(job, r);
-        if (!status) return; /* the job may be answered and freed by now */
+    if (!status && job->urls.count) {
+        job->work.run = fetch_work;
+        if (qv__pool_add(job->api->fetchers, &job->work)) return;
+        status = qv__refuse(r, QV_OVERLOADED, NULL, "%lld requests are waiting for URLs already.",
+                            (long long)job->api->options.limits.waiting_requests);
     }
-    answer(job, status, r, &response);
+    go_on(job, status, r, &response);
 }
 
 static void start_parsed(qv__work *work) {
@@ -302,6 +341,7 @@ void qv__api_handle(qv__api *api, qv__request *q) {
                          .request = q,
                          .route = route,
                          .errors = errors,
+                         .urls.fetcher = api->options.fetcher,
                          .received_ns = qv__now_ns()};
         pthread_mutex_init(&job->lock, NULL);
         q->job = job;

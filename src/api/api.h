@@ -5,6 +5,7 @@
 
 #include "api/limits.h"
 #include "base/memory.h"
+#include "fetch/fetch.h"
 #include "lib/session.h"
 
 typedef struct qv__api qv__api;
@@ -19,7 +20,9 @@ typedef struct {
     int max_images, max_videos; /* per input; 0: 999, as in vLLM; negative: none */
     qv_input defaults; /* min_pixels, max_pixels, apply_orientation, fps, max_frames of inputs that do not say them */
     bool local_media;  /* file:// URLs are read, below the model's media_root */
-    int workers;       /* threads that parse and prepare; 0: default */
+    const qv__fetcher *fetcher; /* for http(s) URLs; NULL: none is fetched. Owned by the caller until close */
+    int fetch_threads;          /* requests that wait for URLs at a time; 0: default */
+    int workers;                /* threads that parse and prepare; 0: default */
 } qv__api_options;
 
 typedef struct qv__request qv__request;
@@ -49,7 +52,7 @@ enum { QV__RESPONSE_HEADERS = 4 };
  */
 enum {
     QV__STAGE_WAIT,    /* nobody worked on it: it waited for a thread, then for the device */
-    QV__STAGE_DECODE,  /* JSON, pictures, tokens */
+    QV__STAGE_DECODE,  /* JSON, pictures and their way from other hosts, tokens */
     QV__STAGE_COMPUTE, /* from its first input's start on the device to its last one's end */
     QV__STAGE_WRITE,   /* the answer */
     QV__STAGES

@@ -110,9 +110,7 @@ static qv_status take_file(qv__content *c, const char *url, size_t size, qv_part
 static qv_status load(qv__content *c, const char *source, size_t size, qv_part *part) {
     if (starts(source, "data:")) return decode_data_url(c, source, size, part);
     if (starts(source, "http://") || starts(source, "https://"))
-        return qv__refuse(c->r, QV_MEDIA_SOURCE, c->name,
-                          "%s: this server fetches no URLs; send the bytes as a data: URL (data:image/png;base64,…).",
-                          c->name);
+        return qv__media_url_note(c->urls, source, size, c->name, part, c->r);
     if (starts(source, "file://") && c->local_media) return take_file(c, source, size, part);
     if (starts(source, "file://"))
         return qv__refuse(c->r, QV_MEDIA_SOURCE, c->name,

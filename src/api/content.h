@@ -2,19 +2,22 @@
  *   "text"   {"type":"text","text":…}   {"type":"image_url","image_url":{"url":…}}   {"image_url":"…"}   {"image":"…"}
  *   {"video":"…"}   {"video":["frame","frame"]}   and lists of these.
  * Pictures and videos come as data: URLs or bare base64; they are decoded here, so that no string of a request is
- * taken for a path but file:// URLs, and those only where the server was started with a folder for them. */
+ * taken for a path but file:// URLs, and those only where the server was started with a folder for them. http(s) URLs
+ * are noted (media_url.h) where it was started with hosts for them. */
 #ifndef QVEC_API_CONTENT_H
 #define QVEC_API_CONTENT_H
 
 #include "api/body.h"
+#include "api/media_url.h"
 
 typedef struct {
     qv__arena *arena; /* owns parts and decoded bytes; texts stay in the JSON */
     qv__refusal *r;
     const char *name; /* of the input, for messages: "input[3]" */
     int max_images, max_videos;
-    int64_t max_parts; /* 0: any number */
-    bool local_media;  /* file:// URLs are taken, to be read below the model's media_root */
+    int64_t max_parts;    /* 0: any number */
+    bool local_media;     /* file:// URLs are taken, to be read below the model's media_root */
+    qv__media_urls *urls; /* where http(s) URLs are noted; NULL: none is taken */
     /* grows */
     qv_part *parts;
     size_t count, capacity;

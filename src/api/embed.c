@@ -180,6 +180,13 @@ static qv_status finish(qv__job *job, qv__response *response, qv__refusal *r) {
     return status;
 }
 
+static qv_status prepare(qv__job *job, qv__response *response, qv__refusal *r) {
+    const qv__embed_request *q = job->parsed;
+    qv_status status = qv__job_reserve(job, q->count, r);
+    for (size_t i = 0; i < q->count && !status; i++) status = prepare_input(job, i, r);
+    return !status && q->tell_prompts ? qv__job_check_echo(job, r) : status;
+}
+
 qv_status qv__embed_start(qv__job *job, const qv__embed_form *form, qv__refusal *r) {
     const qv__api *api = job->api;
     if (api->model.task == QV_TASK_RERANK)
@@ -201,13 +208,11 @@ qv_status qv__embed_start(qv__job *job, const qv__embed_form *form, qv__refusal 
                                .max_videos = api->options.max_videos,
                                .max_parts = api->options.limits.parts,
                                .local_media = api->options.local_media,
+                               .urls = &job->urls,
                                .defaults = api->options.defaults};
     qv_status status = qv__embed_request_read(form->read, &limits, q, r);
     job->errors = q->errors;
-    if (!status) status = qv__job_check_model(job, q->model, r);
-    if (!status) status = qv__job_reserve(job, q->count, r);
-    for (size_t i = 0; i < q->count && !status; i++) status = prepare_input(job, i, r);
-    if (!status && q->tell_prompts) status = qv__job_check_echo(job, r);
-    if (!status) job->finish = finish;
-    return status;
+    job->prepare = prepare;
+    job->finish = finish;
+    return status ? status : qv__job_check_model(job, q->model, r);
 }

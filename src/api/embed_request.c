@@ -73,7 +73,8 @@ static qv__content content_of(parser *p, const char *name) {
                          .max_images = p->limits->max_images,
                          .max_videos = p->limits->max_videos,
                          .max_parts = p->limits->max_parts,
-                         .local_media = p->limits->local_media};
+                         .local_media = p->limits->local_media,
+                         .urls = p->limits->urls};
 }
 
 /* {"text","image","video","instruction"}: the recipe is official unless the request says raw. */

@@ -15,6 +15,7 @@ typedef struct {
     int max_images, max_videos; /* per input */
     int64_t max_parts;          /* the same; 0: any number */
     bool local_media;           /* file:// URLs are taken */
+    qv__media_urls *urls;       /* where http(s) URLs are noted; NULL: none is taken */
     qv_input defaults;          /* what each input starts from */
 } qv__embed_limits;
 

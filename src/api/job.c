@@ -50,6 +50,7 @@ qv_status qv__job_check_wanted(const qv__job *job, qv__refusal *r) {
 
 qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name, qv__refusal *r) {
     qv_status status = qv__job_check_wanted(job, r);
+    if (!status) status = qv__media_url_settle(input, name, r);
     if (status) return status;
     qv_error err = {0};
     status = qv__session_prepare(job->api->options.model, input, NULL, &job->items[job->count], &job->facts[job->count],
@@ -59,13 +60,16 @@ qv_status qv__job_prepare(qv__job *job, const qv_input *input, const char *name,
 
 qv_status qv__job_open_query(qv__job *job, const qv_input *query, qv__query **out, qv__refusal *r) {
     qv_error err = {0};
-    qv_status status = qv__query_open(job->api->options.model, query, NULL, out, &err);
+    qv_status status = qv__media_url_settle(query, "query", r);
+    if (status) return status;
+    status = qv__query_open(job->api->options.model, query, NULL, out, &err);
     return status ? qv__refuse_error(r, &err, "query", "") : QV_OK;
 }
 
 qv_status qv__job_prepare_document(qv__job *job, qv__query *query, const qv_input *document, const char *name,
                                    qv__refusal *r) {
     qv_status status = qv__job_check_wanted(job, r);
+    if (!status) status = qv__media_url_settle(document, name, r);
     if (status) return status;
     qv_error err = {0};
     status = qv__session_prepare_document(job->api->options.model, query, document, NULL, &job->items[job->count],

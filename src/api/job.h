@@ -1,9 +1,11 @@
 /* One request on its way: parsed and prepared on a pool thread, computed by the engine, answered on a pool thread.
  *
- *   handle -> [pool] JSON -> route's start: read fields, prepare items -> engine submit ... last item done
+ *   handle -> [pool] JSON -> route's start: read fields -> route's prepare: items -> engine submit ... last item done
  *          -> [pool] route's finish: build the answer -> respond, everything freed
  *
- * A job belongs to one thread at a time, except for `lock`, under which a hang-up cancels the submitted items. */
+ * With URLs to be fetched it goes to a pool of its own between start and prepare, so that nobody waits for them who did
+ * not send any. A job belongs to one thread at a time, except for `lock`, under which a hang-up cancels the submitted
+ * items. */
 #ifndef QVEC_API_JOB_H
 #define QVEC_API_JOB_H
 
@@ -13,6 +15,7 @@
 #include "api/api.h"
 #include "api/body.h"
 #include "api/drain.h"
+#include "api/media_url.h"
 #include "api/metrics.h"
 #include "api/pool.h"
 #include "api/refusal.h"
@@ -28,7 +31,7 @@ struct qv__route {
     const char *method, *path;
     int flags;      /* KEY: needs an API key; JSON: takes a JSON body; LIGHT: answered on the caller's thread;
                        BYTES: may answer with bytes; QUEUED: computes */
-    qv__step start; /* fills the response, or adds items and sets job->finish */
+    qv__step start; /* fills the response, or sets job->prepare and finish */
     qv__errors errors;
     const char *summary;       /* of /openapi.json and /docs, like the two schemas' names; NULL: in neither */
     const char *takes, *gives; /* the JSON of request and answer; NULL: none */
@@ -45,7 +48,10 @@ struct qv__job {
 
     void *parsed; /* the route's own, freed by drop after the answer */
     void (*drop)(void *parsed);
-    qv__step finish; /* called when all items are done and none failed */
+    qv__step prepare; /* called when all URLs have come or failed; adds items, or fills the response */
+    qv__step finish;  /* called when all items are done and none failed; NULL: prepare has answered */
+
+    qv__media_urls urls; /* what the request names by URL */
 
     qv__item **items;    /* [count] */
     qv__prepared *facts; /* [count] */
@@ -66,6 +72,7 @@ struct qv__api {
     uint8_t (*keys)[32]; /* SHA-256 of each API key */
     qv__pool *pool;
     qv__drain drain;
+    qv__pool *fetchers; /* its threads wait for other hosts; NULL: no URL is fetched */
     atomic_bool leaving, draining;
     int64_t created; /* unix seconds of open, told by /v1/models */
 

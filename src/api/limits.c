@@ -39,6 +39,17 @@ const qv__limit qv__limit_table[QV__LIMITS] = {
      INT32_MAX},
     {"max-queued-tokens", "N", "Most tokens of the inputs that wait to be computed; over it: 429.",
      REQUESTS(queued_tokens), 16 * M, 1, INT32_MAX},
+    {"max-media-urls", "N", "Most http and https URLs that one request may have fetched; over it: 413.",
+     REQUESTS(media_urls), 64, 1, M},
+    {"max-fetched-bytes", "BYTES", "Most bytes that the URLs of one request may bring together; over it: 413.",
+     REQUESTS(fetched_bytes), 64 * M, 1, K *G},
+    {"media-fetch-timeout", "SECONDS", "How long fetching all URLs of a request may take; over it: 502.",
+     REQUESTS(fetch_seconds), 30, 1, DAY},
+    {"media-fetch-redirects", "N",
+     "Most redirects of a URL, each checked like a URL of its own; over it: 400. $VLLM_MEDIA_URL_ALLOW_REDIRECTS=0 "
+     "means "
+     "0.",
+     REQUESTS(fetch_redirects), 5, 0, 20},
     {"max-media-bytes", "BYTES", "Largest picture or video file.", MEDIA(media_bytes), 256 * M, 1, INT64_MAX},
     {"max-image-pixels", "N", "Most pixels of a picture or frame as it is decoded.", MEDIA(image_pixels), 89478485, 1,
      INT32_MAX},

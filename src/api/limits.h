@@ -14,6 +14,8 @@ typedef struct {
     int64_t idle_seconds, head_seconds, body_seconds, request_seconds;
     /* api/ */
     int64_t inputs, documents, parts, waiting_requests;
+    /* fetch/ */
+    int64_t media_urls, fetched_bytes, fetch_seconds, fetch_redirects;
     /* engine/ */
     int64_t queued_items, queued_tokens;
     /* media/ */
@@ -33,7 +35,7 @@ typedef struct {
     bool fraction;             /* a double, else an int64_t */
 } qv__limit;
 
-enum { QV__LIMITS = 20 };
+enum { QV__LIMITS = 24 };
 extern const qv__limit qv__limit_table[QV__LIMITS];
 
 void qv__limits_default(qv__limits *limits);

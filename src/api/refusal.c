@@ -20,6 +20,7 @@ static const char *type_of(int http) {
     case 431: return "Request Header Fields Too Large";
     case 499: return "Client Closed Request";
     case 501: return "NotImplementedError";
+    case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     default: return "InternalServerError";

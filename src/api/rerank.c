@@ -62,10 +62,10 @@ static qv_status cut_side(qv__job *job, qv_input *inputs, size_t count, int64_t 
 
 static bool is_undecodable(qv_status status) {
     return status == QV_IMAGE_DECODE || status == QV_VIDEO_DECODE || status == QV_MEDIA_LIMIT ||
-           status == QV_MEDIA_SOURCE;
+           status == QV_MEDIA_SOURCE || status == QV_MEDIA_FETCH;
 }
 
-/* Notes what became of document i. A picture that cannot be decoded is that document's own error. */
+/* Notes what became of document i. A picture that cannot be fetched or decoded is that document's own error. */
 static qv_status note(qv__job *job, size_t i, qv_status status, qv__refusal *r) {
     qv__rerank_request *q = job->parsed;
     if (!status) return q->states[i].item = job->count - 1, QV_OK;
@@ -398,6 +398,16 @@ static qv_status finish_score(qv__job *job, qv__response *response, qv__refusal 
     return finish(job, false, response, r);
 }
 
+static qv_status prepare(qv__job *job, qv__response *response, qv__refusal *r) {
+    qv__rerank_request *q = job->parsed;
+    qv_status status = cut_side(job, q->queries, q->query_count, q->max_tokens_per_query, "query", r);
+    if (!status) status = cut_side(job, q->documents, q->document_count, q->max_tokens_per_doc, "documents", r);
+    if (!status) status = is_reranker(job) ? prepare_pairs(job, r) : prepare_cosine(job, r);
+    if (!status) status = check_any(job);
+    if (!status && q->refuse_cut) status = check_uncut(job, r);
+    return !status && q->tell_prompts ? qv__job_check_echo(job, r) : status;
+}
+
 static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
     const qv__api *api = job->api;
     qv__rerank_request *q = qv__calloc(1, sizeof *q);
@@ -410,20 +420,15 @@ static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
                                 .max_videos = api->options.max_videos,
                                 .max_parts = api->options.limits.parts,
                                 .local_media = api->options.local_media,
+                                .urls = &job->urls,
                                 .defaults = api->options.defaults};
     q->body = job->body;
     job->body = (qv__body){0};
     qv_status status = rank ? qv__rerank_request_read(&limits, q, r) : qv__score_request_read(&limits, q, r);
     if (q->dialect) job->errors = q->dialect == QV__RERANK_TEI ? QV__ERRORS_TEI : QV__ERRORS_DETAIL;
-    if (!status) status = qv__job_check_model(job, q->model, r);
-    if (!status) status = cut_side(job, q->queries, q->query_count, q->max_tokens_per_query, "query", r);
-    if (!status) status = cut_side(job, q->documents, q->document_count, q->max_tokens_per_doc, "documents", r);
-    if (!status) status = is_reranker(job) ? prepare_pairs(job, r) : prepare_cosine(job, r);
-    if (!status) status = check_any(job);
-    if (!status && q->refuse_cut) status = check_uncut(job, r);
-    if (!status && q->tell_prompts) status = qv__job_check_echo(job, r);
-    if (!status) job->finish = rank ? finish_rerank : finish_score;
-    return status;
+    job->prepare = prepare;
+    job->finish = rank ? finish_rerank : finish_score;
+    return status ? status : qv__job_check_model(job, q->model, r);
 }
 
 qv_status qv__start_rerank(qv__job *job, qv__response *response, qv__refusal *r) {

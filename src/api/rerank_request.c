@@ -29,7 +29,8 @@ static qv_status parse_one(parser *p, const json_t *value, const char *name, qv_
                      .max_images = p->limits->max_images,
                      .max_videos = p->limits->max_videos,
                      .max_parts = p->limits->max_parts,
-                     .local_media = p->limits->local_media};
+                     .local_media = p->limits->local_media,
+                     .urls = p->limits->urls};
     if (json_is_object(value)) return qv__content_object(&c, value, input);
     if (!json_is_string(value))
         return qv__refuse_field(p->r, name,

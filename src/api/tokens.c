@@ -55,33 +55,58 @@ static qv_status tokenize_text(qv__job *job, const char *text, size_t size, bool
     return status ? qv__refuse_error(r, &err, "prompt", "") : QV_OK;
 }
 
-/* A conversation as it is rendered for the model; a generation prompt is added unless the request says no. Pictures
- * stand as their pad tokens, as many as the model would see. */
-static qv_status tokenize_chat(qv__job *job, const json_t *messages, bool strings, qv__arena *arena,
-                               qv__response *response, qv__refusal *r) {
+/* A conversation with pictures, between start and prepare. */
+typedef struct {
+    qv__arena arena;
+    qv_input input;
+    bool strings;
+} chat;
+
+static void drop_chat(void *parsed) {
+    chat *c = parsed;
+    qv__arena_clear(&c->arena);
+    qv__free(c);
+}
+
+/* Pictures stand as their pad tokens, as many as the model would see. */
+static qv_status tokenize_pictures(qv__job *job, qv__response *response, qv__refusal *r) {
+    const chat *c = job->parsed;
+    qv_status status = qv__job_reserve(job, 1, r);
+    if (!status) status = qv__job_prepare(job, &c->input, "messages", r);
+    if (!status)
+        write_tokens(job, job->items[0]->sequence.ids, (size_t)job->items[0]->sequence.length, c->strings, response);
+    return status;
+}
+
+/* A conversation as it is rendered for the model; a generation prompt is added unless the request says no. */
+static qv_status tokenize_chat(qv__job *job, const json_t *messages, bool strings, qv__response *response,
+                               qv__refusal *r) {
     const qv__api *api = job->api;
     qv__chat_options options = {.add_generation_prompt = true, .exact = true};
     if (json_is_true(qv__field(job->body.root, "continue_final_message"))) options.add_generation_prompt = false;
-    qv__content content = {.arena = arena,
+    chat *c = qv__calloc(1, sizeof *c);
+    if (!c) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the request.");
+    job->parsed = c;
+    job->drop = drop_chat;
+    c->strings = strings;
+    c->input = api->options.defaults;
+    qv__content content = {.arena = &c->arena,
                            .r = r,
                            .name = "messages",
                            .max_images = api->options.max_images,
                            .max_videos = api->options.max_videos,
                            .max_parts = api->options.limits.parts,
-                           .local_media = api->options.local_media};
-    qv_input input = api->options.defaults;
+                           .local_media = api->options.local_media,
+                           .urls = &job->urls};
     qv_status status = qv__chat_options_read(job->body.root, &options, r);
-    if (!status) status = qv__content_limits(job->body.root, &input, r);
-    if (!status) status = qv__messages_input(&content, messages, &options, &input);
+    if (!status) status = qv__content_limits(job->body.root, &c->input, r);
+    if (!status) status = qv__messages_input(&content, messages, &options, &c->input);
     if (status) return status;
-    if (input.part_count == 1 && input.parts->kind == QV_PART_TEXT)
-        return tokenize_text(job, input.parts->data, input.parts->size, options.add_special_tokens, strings, response,
-                             r);
-    status = qv__job_reserve(job, 1, r);
-    if (!status) status = qv__job_prepare(job, &input, "messages", r);
-    if (!status)
-        write_tokens(job, job->items[0]->sequence.ids, (size_t)job->items[0]->sequence.length, strings, response);
-    return status;
+    if (c->input.part_count == 1 && c->input.parts->kind == QV_PART_TEXT)
+        return tokenize_text(job, c->input.parts->data, c->input.parts->size, options.add_special_tokens, strings,
+                             response, r);
+    job->prepare = tokenize_pictures;
+    return QV_OK;
 }
 
 qv_status qv__start_tokenize(qv__job *job, qv__response *response, qv__refusal *r) {
@@ -94,12 +119,7 @@ qv_status qv__start_tokenize(qv__job *job, qv__response *response, qv__refusal *
     if (!status) status = qv__field_bool(body, "return_token_strs", &strings, r);
     if (status) return status;
     const json_t *prompt = qv__field(body, "prompt"), *messages = qv__field(body, "messages");
-    if (messages && !prompt) {
-        qv__arena arena = {0};
-        status = tokenize_chat(job, messages, strings, &arena, response, r);
-        qv__arena_clear(&arena);
-        return status;
-    }
+    if (messages && !prompt) return tokenize_chat(job, messages, strings, response, r);
     if (!json_is_string(prompt))
         return qv__refuse_field(
             r, "prompt", prompt ? "prompt must be a string, not %s." : "The field prompt (or messages) is missing.",

@@ -52,7 +52,6 @@ static const qv__compat flags[] = {
     {"trust-request-chat-template", QV__COMPAT_SWITCH, NULL, "templates in requests are not read; ignored", NULL},
     {"generation-config", QV__COMPAT_VALUE, "*", NULL, NULL},
     {"media-io-kwargs", QV__COMPAT_VALUE, "{}", "give fps and max_frames in --mm-processor-kwargs; ignored", NULL},
-    {"allowed-media-domains", QV__COMPAT_VALUE, NULL, "the server fetches no URLs from anywhere; ignored", NULL},
     {"mm-processor-cache-gb", QV__COMPAT_VALUE, NULL, "the cache of picture features has --image-cache; ignored", NULL},
     {"mm-processor-cache-type", QV__COMPAT_VALUE, "*", NULL, NULL},
     {"disable-log-requests", QV__COMPAT_SWITCH, NULL, NULL, NULL},

@@ -23,7 +23,8 @@ const qv__option qv__media_rows[QV__MEDIA_ROWS] = {
     QV__ROW("video", TEXTS, AT(parts), "FILE", "A video, or a data: URL.", .tag = QV__WORD_VIDEO),
     QV__ROW("together", SWITCH, AT(together), NULL, "All texts, pictures and videos given make one item."),
     QV__ROW("media-root", TEXT, AT(media_root), "DIR",
-            "Folder that file names are relative to and must lie in. Default: the input file's folder, and files "
+            "Folder that file names are relative to and must lie in; no symbolic link is followed there. Default: the "
+            "input file's folder, and files "
             "anywhere."),
 };
 

@@ -35,9 +35,9 @@ static const qv__option rows[] = {
     QV__ROW("document", TEXTS, AT(documents), "S", "A document; each use is one more.", .tag = QV__WORD_TEXT),
     QV__ROW("document-image", TEXTS, AT(documents), "FILE", "A picture as a document.", .tag = QV__WORD_IMAGE),
     QV__ROW("document-video", TEXTS, AT(documents), "FILE", "A video as a document.", .tag = QV__WORD_VIDEO),
-    QV__ROW(
-        "media-root", TEXT, AT(inputs.media_root), "DIR",
-        "Folder that file names are relative to and must lie in. Default: the input file's folder, files anywhere."),
+    QV__ROW("media-root", TEXT, AT(inputs.media_root), "DIR",
+            "Folder that file names are relative to and must lie in; no symbolic link is followed there. Default: the "
+            "input file's folder, files anywhere."),
     QV__ROW("top-n", INT, AT(top_n), "N", "How many of the best are listed in \"order\". Default: all.", .min = 1,
             .max = DOCUMENTS_MAX),
 };

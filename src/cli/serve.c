@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/fetch_flags.h"
 #include "cli/limits.h"
 #include "cli/model_flags.h"
 #include "cli/notify.h"
@@ -22,10 +23,12 @@ typedef struct {
     const char *limit_mm, *mm_kwargs, *media_root;
     const char *log_level, *log_format;
     bool no_access_log, prefix_caching;
+    qv__fetch_flags fetch;
     /* opened */
     qv__mm_limits mm;
     const char **name_list, **key_list;
     qv_model *opened;
+    qv__fetcher *fetcher;
     qv__api *api;
     qv__server *server;
 } serve;
@@ -59,7 +62,7 @@ static const qv__option media_rows[] = {
         "mm-processor-kwargs", TEXT, AT(mm_kwargs), "JSON",
         "For inputs that do not say it: {\"min_pixels\":..., \"max_pixels\":..., \"fps\":..., \"max_frames\":...}."),
     QV__ROW("allowed-local-media-path", TEXT, AT(media_root), "DIR",
-            "Folder from which file:// URLs are read. Default: none is."),
+            "Folder from which file:// URLs are read, symbolic links not followed. Default: none is."),
 };
 
 static const qv__option log_rows[] = {
@@ -124,6 +127,8 @@ static qv_status open_api(serve *s, qv_error *err) {
         .workers = (int)s->request_threads,
         .defaults = s->mm.defaults,
         .local_media = s->media_root != NULL,
+        .fetcher = s->fetcher,
+        .fetch_threads = (int)s->fetch.threads,
     };
     return qv__api_open(&options, &s->api, err);
 }
@@ -154,11 +159,13 @@ static void announce(const serve *s, int64_t start_ns) {
 static void close_all(serve *s) {
     qv__server_close(&s->server, (int)s->drain_timeout);
     qv__api_close(&s->api);
+    qv__fetch_close(&s->fetcher);
     qv_model_close(&s->opened);
     qv__free(s->name_list);
     qv__free(s->key_list);
     qv__words_clear(&s->names);
     qv__words_clear(&s->keys);
+    qv__fetch_flags_clear(&s->fetch);
 }
 
 /* A server whose engine is stuck does not get past its statistics, and is restarted. */
@@ -181,7 +188,8 @@ static int run(serve *s) {
     qv__console_log(level_of(s), !strcmp(s->log_format, "json"));
     if (!s->prefix_caching) s->model.prefix_cache = 0;
     if (!qv__model_flags_open(&s->model, QV_TASK_AUTO, s->media_root, &s->opened)) return QV__EXIT_MODEL;
-    qv_status status = open_api(s, &err);
+    qv_status status = qv__fetch_flags_open(&s->fetch, &s->model.limits, &s->fetcher, &err);
+    if (!status) status = open_api(s, &err);
     if (!status) status = open_server(s, &err);
     if (status) return qv__complain("%s", err.message), QV__EXIT_FAILED;
     qv__interrupts_note();
@@ -204,9 +212,11 @@ int qv__command_serve(int argc, char **argv) {
                .log_level = "info",
                .log_format = "text",
                .prefix_caching = true};
+    qv__fetch_limits_from_environment(&s.model.limits);
     qv__option_set sets[] = {
         {"HTTP", http_rows, sizeof http_rows / sizeof *http_rows, &s},
         {"Pictures and videos", media_rows, sizeof media_rows / sizeof *media_rows, &s},
+        {"Pictures and videos behind http and https URLs", qv__fetch_rows, QV__FETCH_ROWS, &s.fetch},
         {"Log and caches", log_rows, sizeof log_rows / sizeof *log_rows, &s},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &s.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &s.model},

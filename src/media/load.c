@@ -1,7 +1,7 @@
 /* Bytes of a picture or video from where a request says they are: a data: URL, a path, a file:// URL.
  *
- * With a root, a request may name only what lies below it. The kernel enforces that (openat2, RESOLVE_BENEATH); where
- * openat2 is missing each component is opened in turn without following links. */
+ * With a root, a request may name only what lies below it, and no symbolic link is followed on the way. The kernel
+ * enforces that (openat2); where openat2 is missing each component is opened in turn. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -56,7 +56,8 @@ static qv_status load_data_url(const char *url, const qv__media_limits *limits, 
 /* ---- paths ---- */
 
 static int open_beneath_kernel(int root, const char *path) {
-    struct open_how how = {.flags = OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = OPEN_FLAGS,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }
 
@@ -98,8 +99,10 @@ static qv_status open_below_root(const char *root, const char *path, int *fd, qv
     int reason = errno;
     close(folder);
     if (*fd >= 0) return QV_OK;
-    if (reason == EXDEV || reason == ELOOP)
-        return qv__fail(err, QV_MEDIA_SOURCE, "%.*s lies outside the media root", SHOWN, path);
+    if (reason == ELOOP)
+        return qv__fail(err, QV_MEDIA_SOURCE,
+                        "%.*s is or passes a symbolic link; none is followed below the media root", SHOWN, path);
+    if (reason == EXDEV) return qv__fail(err, QV_MEDIA_SOURCE, "%.*s lies outside the media root", SHOWN, path);
     return qv__fail(err, QV_MEDIA_SOURCE, "cannot open %.*s below the media root: %s", SHOWN, path, strerror(reason));
 }
 

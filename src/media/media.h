@@ -54,7 +54,7 @@ void qv__video_close(qv__video **video);
 
 /* Bytes behind a path, a file:// URL or a base64 data: URL. *bytes: for qv__free. Regular files only. root NULL:
  * relative paths lie in relative_to (NULL: the working directory). Else every path must lie below root, relative ones
- * are taken from it, and neither ".." nor links lead out. QV_MEDIA_SOURCE, QV_MEDIA_LIMIT, QV_NO_MEMORY. */
+ * are taken from it, ".." does not lead out, and no symbolic link is followed. QV_MEDIA_SOURCE, QV_MEDIA_LIMIT, QV_NO_MEMORY. */
 qv_status qv__media_load(const char *path_or_data_url, const char *relative_to, const char *root,
                          const qv__media_limits *limits, void **bytes, size_t *size, qv_error *err);
 #endif
