@@ -110,7 +110,7 @@ def test_memory_stays_flat(start_null, tmp_path):
     for name, body in {"broken": b"{", "wrong": b'{"input":[]}', "huge": json.dumps({"input": "x" * 9000}).encode()}.items():
         (tmp_path / name).write_bytes(body)
         good.append(str(tmp_path / name))
-    parts, size = (50, 1000) if SOAK else (10, 500)
+    parts, size = (60, 1000) if SOAK else (10, 500)
 
     def resident():
         with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as f:

@@ -20,9 +20,10 @@ from models import TINY
 class Running:
     """A server on a port of its own choosing, told by its start line."""
 
-    def __init__(self, *flags, env=None, model=TINY):
+    def __init__(self, *flags, env=None, model=TINY, **options):
         command = [harness.QVEC, "serve", *model, "--host", "127.0.0.1", "--port", "0", *map(str, flags)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
+                                        **options)
         self.lines = []
         self.line = next((line for line in self.read() if " serves " in line), "")
         assert self.line, self.lines
