@@ -10,7 +10,7 @@
 #include "measure.h"
 
 enum { WEIGHT_BYTES = 96 << 20, ROWS_MAX = 1024, WIDTH_MAX = 6144 };
-enum { SCALE_BYTES = WEIGHT_BYTES / QV__GEMM8_GROUP * 4 };
+enum { SCALE_BYTES = WEIGHT_BYTES / QV__INT8_GROUP * 4 };
 
 typedef struct {
     const char *name;
@@ -43,12 +43,12 @@ static void open_weight(const bench *b, const shape *s, int64_t i, bool int8, qv
     qv__tensor t = {.name = s->name, .dtype = QV__BF16, .rank = 2, .shape = {s->outputs, s->inputs}};
     t.data = b->weights + i * size;
     if (int8) {
-        int64_t scales = size / QV__GEMM8_GROUP;
+        int64_t scales = size / QV__INT8_GROUP;
         qv__tensor codes = {.name = s->name, .dtype = QV__U8, .bytes = (size_t)size};
         qv__tensor of_groups = {.name = s->name, .dtype = QV__F32, .bytes = (size_t)scales * sizeof(float)};
         codes.data = (const uint8_t *)b->weights + i * size;
         of_groups.data = b->scales + i * scales;
-        status = b->backend->ops->weight_open8(b->backend, &codes, &of_groups, s->outputs, s->inputs, w, &err);
+        status = b->backend->ops->weight_open8(b->backend, &codes, &of_groups, NULL, s->outputs, s->inputs, w, &err);
     } else {
         status = b->backend->ops->weight_open(b->backend, &t, s->outputs, s->inputs, w, &err);
     }

@@ -97,6 +97,9 @@ typedef struct qv_model_options {
     int64_t max_decoded_bytes; /* frames of one video kept together; default 2 GiB */
     double max_decode_seconds; /* wall time of one decode; default 60 */
     const char *media_root;    /* folder that QV_PART_*_FILE paths must lie below; NULL: files anywhere */
+    /* "auto" (default): weights as the folder has them; "int8": matrices are turned into 8-bit codes while opening, with
+     * the same answers as from a folder that `qvec quantize` wrote; "none": refuse a folder of such codes. */
+    const char *quantization;
 } qv_model_options;
 
 /* Opens a checkpoint folder (config.json, tokenizer files, safetensors). Weights are mapped, not copied.

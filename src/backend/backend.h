@@ -22,7 +22,8 @@ typedef struct {
     int64_t rows, cols;
     const void *data;    /* device pointer, row-major, not owned on the CPU (the mapping) */
     const float *scales; /* U8: of the codes' groups, not owned either; else NULL */
-    void *packed;        /* backend's own form, made once at load where packing pays; NULL: none */
+    const float *input;  /* U8: [cols], x is multiplied with it before it is quantised; NULL: 1 */
+    void *packed;        /* of the network: a block that `data` lies in and that is freed with the weight; NULL: none */
 } qv__weight;
 
 /* out[r][n] = residual[r][n] + f(sum_k x[r][k] w[n][k] + bias[n]);
@@ -86,13 +87,15 @@ typedef struct {
     void (*download)(qv__backend *, void *host, const void *device, size_t bytes); /* complete on return */
     qv_status (*weight_open)(qv__backend *, const qv__tensor *tensor, int64_t rows, int64_t cols, qv__weight *out,
                              qv_error *err);
-    /* The same for a matrix that was quantised: its codes (U8) and scales (F32), as quantize() makes them. */
-    qv_status (*weight_open8)(qv__backend *, const qv__tensor *codes, const qv__tensor *scales, int64_t rows,
-                              int64_t cols, qv__weight *out, qv_error *err);
+    /* The same for a matrix that was quantised: its codes (U8) and scales (F32), as quantize() makes them, and what x
+     * is multiplied with (F32 [cols]; NULL: 1). */
+    qv_status (*weight_open8)(qv__backend *, const qv__tensor *codes, const qv__tensor *scales, const qv__tensor *input,
+                              int64_t rows, int64_t cols, qv__weight *out, qv_error *err);
     void (*weight_close)(qv__backend *, qv__weight *);
-    /* Codes and scales, in host memory, of a matrix of another dtype. */
-    void (*quantize)(qv__backend *, const qv__tensor *tensor, int64_t rows, int64_t cols, uint8_t *codes,
-                     float *scales);
+    /* Codes and scales, in host memory, of a matrix of another dtype, its columns multiplied with factors[cols] (NULL:
+     * 1) before. */
+    void (*quantize)(qv__backend *, const qv__tensor *tensor, int64_t rows, int64_t cols, const float *factors,
+                     uint8_t *codes, float *scales);
 
     /* rows in, rows out. `ids`, `rows` index arrays and positions are host memory. */
     void (*embed_rows)(qv__backend *, float *out, int64_t out_stride, const qv__weight *table, const int32_t *ids,

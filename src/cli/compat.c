@@ -16,7 +16,6 @@ static const qv__compat flags[] = {
     {"runner", QV__COMPAT_VALUE, "auto|pooling", NULL, "qvec serves pooling models only"},
     {"convert", QV__COMPAT_VALUE, "auto|none|embed|classify", NULL, "it is one of auto, none, embed, classify"},
     {"dtype", QV__COMPAT_VALUE, "auto|float32|float", NULL, FP32 " (--dtype auto is what it does)"},
-    {"quantization", QV__COMPAT_VALUE, "none|None", NULL, "qvec takes weights as they are stored: f32, f16 or bf16"},
     {"kv-cache-dtype", QV__COMPAT_VALUE, "auto", NULL, NO_KV},
     {"device", QV__COMPAT_VALUE, "auto|cpu", NULL, "this build computes on the CPU"},
     {"tensor-parallel-size", QV__COMPAT_VALUE, "1", NULL, ONE_DEVICE},

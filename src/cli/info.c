@@ -15,8 +15,9 @@
 #include "lib/session.h"
 #include "store/checkpoint.h"
 #include "store/file.h"
+#include "store/quantized.h"
 
-enum { DTYPES = 3, DEFAULT_LENGTH = 32768, DEFAULT_BATCH = 2048 };
+enum { DTYPES = QV__DTYPE_COUNT, DEFAULT_LENGTH = 32768, DEFAULT_BATCH = 2048 };
 enum { PROGRAM_BYTES = 48 << 20 }; /* code, libraries, tokenizer, threads: as measured, much the same for every model */
 
 typedef struct {
@@ -28,9 +29,11 @@ typedef struct {
     const char *folder;
     const qv__config *config;
     bool dummy;
+    bool int8, coded; /* matrices are computed with as 8-bit codes; the files have them so already */
     qv_task task;
     size_t tensors;
     int64_t parameters, bytes[DTYPES]; /* by qv__dtype */
+    int64_t loaded, made;              /* bytes of the weights that are computed with; of those that lie in no file */
     int64_t max_model_len, max_batched_tokens, image_cache, prefix_cache;
     int64_t text_memory, workspace; /* of texts alone; of everything that is not a cache */
     int threads;
@@ -43,12 +46,25 @@ static const qv__option rows[] = {
 
 /* ---- gathering ---- */
 
+static bool is_scale(const char *name) {
+    size_t n = strlen(name), end = strlen(".weight_scale"); /* as long as ".weight_input" */
+    return n > end && (!strcmp(name + n - end, ".weight_scale") || !strcmp(name + n - end, ".weight_input"));
+}
+
+/* `loaded` counts what is made of the tensor while the model is opened. */
 static void count_weights(const qv__checkpoint *c, facts *f) {
     f->tensors = qv__checkpoint_count(c);
     for (size_t i = 0; i < f->tensors; i++) {
         const qv__tensor *t = qv__checkpoint_at(c, i);
-        f->parameters += (int64_t)(t->bytes / qv__dtype_size(t->dtype));
-        f->bytes[t->dtype] += (int64_t)t->bytes;
+        int64_t bytes = (int64_t)t->bytes;
+        if (!f->coded || !is_scale(t->name)) f->parameters += bytes / (int64_t)qv__dtype_size(t->dtype);
+        f->bytes[t->dtype] += bytes;
+        if (f->int8 && !f->coded && t->rank == 2 && qv__quantized_name(t->name)) {
+            bytes = qv__int8_bytes(t->shape[0], t->shape[1]);
+            bytes += bytes / QV__INT8_GROUP * (int64_t)sizeof(float);
+            f->made += bytes;
+        }
+        f->loaded += bytes;
     }
 }
 
@@ -70,6 +86,8 @@ static qv_status gather(const info *o, const qv__checkpoint *c, facts *f, qv_err
     f->dummy = qv__checkpoint_is_dummy(c);
     f->task = qv__checkpoint_task(c);
     if (m->task && strcmp(m->task, "auto")) f->task = strcmp(m->task, "rerank") ? QV_TASK_EMBED : QV_TASK_RERANK;
+    f->coded = f->config->quantized;
+    f->int8 = f->coded || (m->quantization && !strcmp(m->quantization, "int8"));
     count_weights(c, f);
     f->max_model_len = or_default(m->max_model_len, least(f->config->text.max_positions, DEFAULT_LENGTH));
     f->max_batched_tokens = or_default(m->max_batched_tokens, DEFAULT_BATCH);
@@ -97,12 +115,6 @@ static const char *task_name(const facts *f) {
 static const char *instruction(const facts *f) {
     return f->task == QV_TASK_RERANK ? "Given a search query, retrieve relevant candidates that answer the query."
                                      : "Represent the user's input.";
-}
-
-static int64_t weight_bytes(const facts *f) {
-    int64_t sum = 0;
-    for (int d = 0; d < DTYPES; d++) sum += f->bytes[d];
-    return sum;
 }
 
 /* ---- files ---- */
@@ -171,6 +183,9 @@ static void print_weights(const facts *f) {
     for (int d = 0; d < DTYPES; d++)
         if (f->bytes[d]) printf(", %s %s", qv__dtype_name((qv__dtype)d), bytes_text(f->bytes[d], size));
     printf("%s\n", f->dummy ? ", made by rule (dummy)" : "");
+    if (f->int8)
+        printf("quantization   int8, groups of %d: 8-bit codes%s, but for embeddings, norms, biases and first layers\n",
+               QV__INT8_GROUP, f->coded ? "" : " made while the model is opened");
     if (f->dummy) return;
     weight_file *files = qv__calloc(FILES_MAX, sizeof *files);
     size_t count = files ? list_files(f->folder, files, FILES_MAX) : 0;
@@ -188,8 +203,10 @@ static void print_memory(const facts *f) {
            "               + image cache up to %s + prefix cache up to %s = %s\n",
            bytes_text(f->workspace, a), bytes_text(f->image_cache, b), bytes_text(f->prefix_cache, c),
            bytes_text(total, d));
-    printf("               + weights %s, %s\n", bytes_text(weight_bytes(f), a),
-           f->dummy ? "made in memory" : "mapped: in the page cache, shared between processes");
+    const char *where = f->dummy  ? "made in memory"
+                        : f->made ? "of which some are made in memory; the rest is mapped"
+                                  : "mapped: in the page cache, shared between processes";
+    printf("               + weights %s, %s\n", bytes_text(f->loaded, a), where);
 }
 
 static void print_text(const facts *f) {
@@ -240,15 +257,15 @@ static json_t *weights_json(const facts *f) {
     json_t *dtypes = json_object();
     for (int d = 0; d < DTYPES; d++)
         if (f->bytes[d]) json_object_set_new(dtypes, qv__dtype_name((qv__dtype)d), json_integer(f->bytes[d]));
-    return json_pack("{s:b, s:I, s:I, s:I, s:o, s:o}", "dummy", f->dummy, "parameters", (json_int_t)f->parameters,
-                     "tensors", (json_int_t)f->tensors, "bytes", (json_int_t)weight_bytes(f), "dtypes", dtypes, "files",
-                     files_json(f));
+    return json_pack("{s:b, s:I, s:I, s:I, s:s, s:o, s:o}", "dummy", f->dummy, "parameters", (json_int_t)f->parameters,
+                     "tensors", (json_int_t)f->tensors, "bytes", (json_int_t)f->loaded, "quantization",
+                     f->int8 ? "int8" : "none", "dtypes", dtypes, "files", files_json(f));
 }
 
 static json_t *memory_json(const facts *f) {
     return json_pack("{s:I, s:I, s:I, s:I, s:I}", "text", (json_int_t)f->text_memory, "workspace",
                      (json_int_t)f->workspace, "image_cache", (json_int_t)f->image_cache, "prefix_cache",
-                     (json_int_t)f->prefix_cache, "weights", (json_int_t)weight_bytes(f));
+                     (json_int_t)f->prefix_cache, "weights", (json_int_t)f->loaded);
 }
 
 static bool print_json(const facts *f) {

@@ -35,6 +35,11 @@ const qv__option qv__compute_rows[QV__COMPUTE_ROWS] = {
             "auto, the best "
             "there is.",
             .choices = QV__TIER_CHOICES),
+    QV__ROW(
+        "quantization", CHOICE, AT(quantization), "KIND",
+        "int8: matrices become 8-bit codes while the model is opened; none: only weights without. Default: auto, as "
+        "the folder has them (see qvec quantize).",
+        .choices = "auto|none|None|int8"),
     QV__ROW("max-model-len", LENGTH, AT(max_model_len), "N",
             "Longest input in tokens (8192, 8k, 25.6k, 32K); auto or -1: the model's limit, at most 32768. "
             "Default: auto.",
@@ -48,6 +53,10 @@ const qv__option qv__compute_rows[QV__COMPUTE_ROWS] = {
     QV__ROW("prefix-cache", COUNT, AT(prefix_cache), "BYTES",
             "Store of keys and values of shared prefixes; 0: off. Default: 512M.", .min = 0, .max = INT64_MAX),
 };
+
+const char *qv__model_flags_quantization(const qv__model_flags *flags) {
+    return flags->quantization && !strcmp(flags->quantization, "None") ? "none" : flags->quantization;
+}
 
 const char *qv__model_flags_name(const qv__model_flags *flags) {
     return flags->model ? flags->model : "the built-in model";

@@ -9,7 +9,7 @@ typedef struct {
     const char *model; /* NULL: the built-in one */
     const char *load_format, *download_dir;
     /* the rest is for commands that compute */
-    const char *task, *cpu_tier;                        /* NULL: default */
+    const char *task, *cpu_tier, *quantization;         /* NULL: default */
     int64_t threads, max_model_len, max_batched_tokens; /* 0: default */
     int64_t image_cache, prefix_cache;                  /* bytes; 0: off, -1: default */
     qv__limits limits;
@@ -19,7 +19,7 @@ qv__model_flags qv__model_flags_default(void);
 
 /* Rows for sets whose `values` is a qv__model_flags. */
 extern const qv__option qv__model_rows[], qv__compute_rows[];
-enum { QV__MODEL_ROWS = 3, QV__COMPUTE_ROWS = 7 };
+enum { QV__MODEL_ROWS = 3, QV__COMPUTE_ROWS = 8 };
 
 /* Takes MODEL from the arguments without a flag (at most one). False: it was given twice, which has been printed. */
 bool qv__take_model(const qv__words *words, qv__model_flags *flags);
@@ -27,6 +27,9 @@ bool qv__take_model(const qv__words *words, qv__model_flags *flags);
 /* Resolves MODEL. *folder: malloc'd; *load_format: what to open it with (a folder of the built-in model without weights
  * is opened with dummy ones). False: the reason has been printed. */
 bool qv__model_flags_folder(const qv__model_flags *flags, char **folder, const char **load_format);
+
+/* As the library spells it: vLLM's None is none. */
+const char *qv__model_flags_quantization(const qv__model_flags *flags);
 
 /* "Qwen/Qwen3-VL-Embedding-2B", a path as typed, or "qvec/dummy-small": what the model is called in messages. Static or
  * the caller's memory. */

@@ -33,6 +33,7 @@ bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const ch
     const qv__limits *l = &flags->limits;
     qv_model_options options = {.task = task_of(flags, wanted),
                                 .cpu_tier = flags->cpu_tier,
+                                .quantization = qv__model_flags_quantization(flags),
                                 .threads = (int)flags->threads,
                                 .max_model_len = flags->max_model_len,
                                 .max_batched_tokens = flags->max_batched_tokens,

@@ -17,6 +17,10 @@
 #include "kernels/tier.h"
 #include "lib/session.h"
 #include "store/dummy.h"
+#include "store/quantized.h"
+
+/* Of a score or a cosine when matrices are 8-bit codes. */
+static const double INT8_TOLERANCE = 0.02;
 
 typedef struct {
     qv__model_flags model;
@@ -48,11 +52,15 @@ typedef struct {
 /* An embedding model needs no lm_head, and published ones come without it. */
 static bool check_tensor(void *context, const char *name, int rank, const int64_t *shape) {
     inventory *i = context;
-    const qv__tensor *tensor;
+    const qv__tensor *tensor, *scales, *input;
     qv_error err = {0};
     if (!strcmp(name, "lm_head.weight") && qv__checkpoint_task(i->checkpoint) == QV_TASK_EMBED) return true;
     i->wanted++;
-    if (!qv__checkpoint_need(i->checkpoint, name, rank, shape, &tensor, &err)) return true;
+    bool coded = qv__checkpoint_config(i->checkpoint)->quantized && qv__quantized_name(name);
+    qv_status status = coded
+                           ? qv__quantized_need(i->checkpoint, name, shape[0], shape[1], &tensor, &scales, &input, &err)
+                           : qv__checkpoint_need(i->checkpoint, name, rank, shape, &tensor, &err);
+    if (!status) return true;
     if (i->missing++ < 5) tell(i->v, false, "%s", err.message);
     return true;
 }
@@ -70,6 +78,7 @@ typedef struct {
 
 /* Exponent bits all set: infinite or not a number. */
 static bool is_finite(const qv__tensor *t) {
+    if (t->dtype == QV__U8) return true;
     size_t count = t->bytes / qv__dtype_size(t->dtype);
     const uint16_t *half = t->data;
     const uint32_t *full = t->data;
@@ -111,7 +120,10 @@ static qv_part text_part(const char *text) {
 }
 
 static qv_status open_tier(const verify *v, const char *tier, qv_model **out, qv_error *err) {
-    qv_model_options options = {.load_format = v->load_format, .cpu_tier = tier, .threads = (int)v->model.threads};
+    qv_model_options options = {.load_format = v->load_format,
+                                .cpu_tier = tier,
+                                .threads = (int)v->model.threads,
+                                .quantization = qv__model_flags_quantization(&v->model)};
     return qv_model_open(v->folder, &options, out, err);
 }
 
@@ -224,9 +236,10 @@ static void check_published(verify *v) {
         printf("-     no answers were published for a model of this shape\n");
     else {
         double worst = p->task == QV_TASK_RERANK ? compare_scores(model, p, &err) : compare_vectors(model, p, &err);
+        double allowed = model->int8 ? fmax(p->tolerance, INT8_TOLERANCE) : p->tolerance;
         if (isfinite(worst))
-            tell(v, worst <= p->tolerance, "%s: largest difference %.2g, allowed %.2g%s", p->name, worst, p->tolerance,
-                 worst <= p->tolerance || dummy ? "" : " (are these the published weights, untuned?)");
+            tell(v, worst <= allowed, "%s: largest difference %.2g, allowed %.2g%s", p->name, worst, allowed,
+                 worst <= allowed || dummy ? "" : " (are these the published weights, untuned?)");
         else
             tell(v, false, "%s: %s", p->name, err.message);
     }
@@ -276,6 +289,9 @@ int qv__command_verify(int argc, char **argv) {
     static const qv__option rows[] = {
         QV__ROW("threads", INT, offsetof(qv__model_flags, threads), "N",
                 "Compute threads. Default: the CPUs this process may use.", .min = 1, .max = 1024),
+        QV__ROW("quantization", CHOICE, offsetof(qv__model_flags, quantization), "KIND",
+                "int8: with matrices as 8-bit codes. Default: auto, as the folder has them.",
+                .choices = "auto|none|None|int8"),
     };
     static const qv__option others[] = {
         QV__ROW("against", TEXT, OWN(against), "URL",
@@ -293,7 +309,7 @@ int qv__command_verify(int argc, char **argv) {
     verify v = {.model = qv__model_flags_default()};
     qv__option_set sets[] = {
         {"Model", qv__model_rows, QV__MODEL_ROWS, &v.model},
-        {"Model", rows, 1, &v.model},
+        {"Model", rows, sizeof rows / sizeof *rows, &v.model},
         {"Another server", others, sizeof others / sizeof *others, &v},
     };
     qv__usage usage = {

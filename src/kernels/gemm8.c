@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { GROUP = QV__GEMM8_GROUP, PANEL = QV__GEMM8_PANEL, LANES = QV__GEMM8_LANES };
+enum { GROUP = QV__INT8_GROUP, PANEL = QV__INT8_PANEL, LANES = QV__GEMM8_LANES };
 
 /* Magnitudes compared as integers: a NaN counts as the largest, whatever the order. */
 static float largest(const float *x, int count) {
@@ -20,7 +20,9 @@ static float largest(const float *x, int count) {
     return value;
 }
 
-static void quantize(qv__gemm8_x *out, const float *x, int count) {
+static void quantize(qv__gemm8_x *out, const float *values, const float *factors, int count) {
+    float x[QV__GEMM8_K_BLOCK];
+    for (int i = 0; i < count; i++) x[i] = factors ? values[i] * factors[i] : values[i];
     for (int at = 0, g = 0; at < count; at += GROUP, g++) {
         int size = count - at < GROUP ? count - at : GROUP;
         float most = largest(x + at, size);

@@ -3,7 +3,8 @@
  * Quantising a group of 64 values x[0..63] that follow each other along k, the same for weights and activations:
  * m = max |x|. If m is not finite: scale NaN, codes 0. If m < 2^-100: scale 0, codes 0. Else scale = m / 127 and
  * code = x * (127 / m), rounded to nearest even; every operation is a single one in fp32. Codes lie in -127 .. 127. A
- * row whose length is no multiple of 64 is filled up with zeros.
+ * row whose length is no multiple of 64 is filled up with zeros. Columns may have factors: x[k] is x[k] times factor k,
+ * rounded (powers of two in what qvec makes, so exact).
  *
  * out[r][n]: one fp32 accumulator per output, starting at 0. For group 0, 1, ...: the sum of the 64 products of codes,
  * which is exact; the two groups' scales multiplied, rounded; accumulator = fma(float(sum), scales, accumulator). The
@@ -16,24 +17,15 @@
 #define QVEC_KERNELS_GEMM8_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
+#include "base/int8.h"
 #include "kernels/tier.h"
 
 enum {
-    QV__GEMM8_GROUP = 64,
-    QV__GEMM8_PANEL = 16, /* outputs of a panel */
-    QV__GEMM8_LANES = 32, /* outputs of a strip: two panels */
-    QV__GEMM8_GROUPS = 8, /* of a block, at most */
-    QV__GEMM8_K_BLOCK = QV__GEMM8_GROUPS * QV__GEMM8_GROUP,
+    QV__GEMM8_LANES = 2 * QV__INT8_PANEL, /* outputs of a strip: two panels */
+    QV__GEMM8_GROUPS = 8,                 /* of a block, at most */
+    QV__GEMM8_K_BLOCK = QV__GEMM8_GROUPS * QV__INT8_GROUP,
 };
-
-static inline int64_t qv__gemm8_groups(int64_t cols) {
-    return (cols + QV__GEMM8_GROUP - 1) / QV__GEMM8_GROUP;
-}
-static inline int64_t qv__gemm8_panels(int64_t rows) {
-    return (rows + QV__GEMM8_PANEL - 1) / QV__GEMM8_PANEL;
-}
 
 /* A block of one row of activations. */
 typedef struct {
@@ -51,8 +43,9 @@ typedef struct {
 } qv__gemm8_weights;
 
 typedef struct {
-    /* Up to K_BLOCK values of one row; codes of the last group are 0 beyond count. Groups behind it are left alone. */
-    void (*quantize)(qv__gemm8_x *out, const float *x, int count);
+    /* Up to K_BLOCK values of one row, each times its factor (NULL: 1); codes of the last group are 0 beyond count.
+     * Groups behind it are left alone. */
+    void (*quantize)(qv__gemm8_x *out, const float *x, const float *factors, int count);
     /* sums[rows][LANES] (=, when first, or +=) x[rows] times w. scratch: QV__GEMM8_SCRATCH bytes, 64-byte aligned. */
     void (*block)(float *sums, const qv__gemm8_x *x, const qv__gemm8_weights *w, int64_t rows, bool first,
                   void *scratch);

@@ -70,6 +70,15 @@ static qv_status copy_text(const char *from, char **owned, const char **option, 
     return *owned ? QV_OK : qv__fail(err, QV_NO_MEMORY, "out of memory for the options");
 }
 
+static bool is_word(const char *text, const char *word) {
+    return text && strcmp(text, word) == 0;
+}
+
+static qv_status check_quantization(const char *q, qv_error *err) {
+    if (!q || is_word(q, "auto") || is_word(q, "none") || is_word(q, "int8")) return QV_OK;
+    return qv__fail(err, QV_INVALID_ARGUMENT, "quantization \"%.32s\" is none of auto, none, int8", q);
+}
+
 static qv_status take_options(qv_model *m, const qv_model_options *given, qv_error *err) {
     if (given) m->options = *given;
     qv_model_options *o = &m->options;
@@ -77,6 +86,7 @@ static qv_status take_options(qv_model *m, const qv_model_options *given, qv_err
     m->media = media_limits(o);
     if (!status) status = copy_text(o->media_root, &m->media_root, &o->media_root, err);
     if (!status) status = copy_text(o->load_format, &m->load_format, &o->load_format, err);
+    if (!status) status = check_quantization(o->quantization, err);
     if (o->threads == 0) o->threads = qv__cpu_count();
     if (o->max_batched_tokens == 0) o->max_batched_tokens = BATCHED_TOKENS;
     if (o->max_queued_items == 0) o->max_queued_items = QUEUED_ITEMS;
@@ -88,6 +98,12 @@ static qv_status take_options(qv_model *m, const qv_model_options *given, qv_err
 
 /* What depends on the checkpoint: its longest input, its task. */
 static qv_status settle_options(qv_model *m, qv_error *err) {
+    m->int8 = qv__checkpoint_config(m->checkpoint)->quantized;
+    if (m->int8 && is_word(m->options.quantization, "none"))
+        return qv__fail(err, QV_INVALID_ARGUMENT, "quantization is \"none\", but the weights of %s are 8-bit codes",
+                        m->folder);
+    m->int8 |= is_word(m->options.quantization, "int8");
+    m->options.quantization = m->int8 ? "int8" : "none";
     int64_t most = qv__checkpoint_config(m->checkpoint)->text.max_positions;
     if (m->options.max_model_len > most)
         return qv__fail(err, QV_INVALID_ARGUMENT, "max_model_len is %lld; %s has %lld positions",
@@ -112,6 +128,7 @@ static qv_status network_options(const qv_model *m, qv__network_options *o, qv_e
         given->max_model_len > given->max_batched_tokens ? given->max_model_len : given->max_batched_tokens;
     *o = (qv__network_options){.max_tokens = longest,
                                .nested_tokens = longest < QV__NESTED_TOKENS ? longest : QV__NESTED_TOKENS,
+                               .quantize = m->int8,
                                .score_head = m->task == QV_TASK_RERANK};
     if (!o->score_head) return QV_OK;
     qv_status status = qv__task_score_ids(m->folder, &o->yes_id, &o->no_id, err);

@@ -23,6 +23,7 @@ struct qv_model {
     qv__network *network;
     qv__engine *engine;
     qv_task task;
+    bool int8; /* matrices are 8-bit codes, from the folder or made */
     qv__media_limits media;
     qv__gate *decoding; /* a quarter of the compute threads, at least one, may decode media at once */
 };

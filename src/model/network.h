@@ -16,6 +16,8 @@ typedef struct {
     int64_t row_block;     /* rows that go through a layer together; bounds scratch memory; 0: default */
     int64_t max_vision_rows; /* patches computed together in the vision tower; a larger picture is computed alone, if it
                                 has at most max(max_tokens, 2048) tokens; 0: default */
+    bool quantize;           /* matrices are turned into 8-bit codes as they are opened, and their memory given up:
+                                another network over the same dummy weights would read zeros */
     bool score_head;         /* reranker: read lm_head (or the tied table) rows yes_id and no_id */
     int32_t yes_id, no_id;
 } qv__network_options;

@@ -5,10 +5,14 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "kernels/half.h"
+#include "model/coded.h"
 #include "model/internal.h"
+#include "store/quantized.h"
 
 /* The tensors are named once, in the list_ functions below. A walk over them with no checkpoint only adds up the
  * vectors; a second one, with the device block made, opens the weights and converts the vectors into it. */
+
+enum { LAYER_MATRICES = 8 }; /* of a layer, block or merger, at most */
 
 struct walk {
     qv__network *n;
@@ -17,6 +21,8 @@ struct walk {
     float *host;                      /* conversion scratch, [longest vector] */
     int64_t longest;
     char prefix[64];
+    const qv__tensor *finished[LAYER_MATRICES]; /* of this layer: turned into codes */
+    int finished_count;
     qv_status status; /* the first failure; later steps do nothing */
     qv_error *err;
 };
@@ -51,6 +57,8 @@ static const qv__tensor *need(struct walk *w, const char *name, int rank, const 
     const qv__tensor *t = NULL;
     snprintf(full, sizeof full, "%s%s", w->prefix, name);
     if (!w->status) w->status = qv__checkpoint_need(w->checkpoint, full, rank, shape, &t, w->err);
+    if (!w->status && t->dtype == QV__U8)
+        w->status = qv__fail(w->err, QV_BAD_CHECKPOINT, "tensor \"%s\" has dtype U8, which it may not have here", full);
     if (!w->status && !t->data) w->status = qv__fail(w->err, QV_INTERNAL, "%s: only its header was read", full);
     return w->status ? NULL : t;
 }
@@ -72,8 +80,52 @@ static void open_weight(struct walk *w, const qv__tensor *t, int64_t rows, int64
     if (w->status) *out = (qv__weight){0};
 }
 
+/* The codes of a matrix that has them in the checkpoint. */
+static void open_codes(struct walk *w, const char *full, int64_t rows, int64_t cols, qv__weight *out) {
+    qv__backend *b = w->n->backend;
+    const qv__tensor *codes, *scales, *input;
+    w->status = qv__quantized_need(w->checkpoint, full, rows, cols, &codes, &scales, &input, w->err);
+    if (!w->status && (!codes->data || !scales->data))
+        w->status = qv__fail(w->err, QV_INTERNAL, "%s: only its header was read", full);
+    if (!w->status) w->status = b->ops->weight_open8(b, codes, scales, input, rows, cols, out, w->err);
+}
+
+/* Codes made of a matrix, in a block that the weight owns. The matrix itself goes when its layer is done: others want
+ * to know how large the inputs are that it makes for them. */
+static void make_codes(struct walk *w, const qv__tensor *t, int64_t rows, int64_t cols, qv__weight *out) {
+    qv__backend *b = w->n->backend;
+    qv__coded coded = {0};
+    if (w->status) return;
+    size_t size = qv__coded_bytes(rows, cols);
+    void *block = NULL;
+    if ((w->status = b->ops->alloc(b, size, &block, w->err))) return;
+    w->status = qv__coded_make(b, w->checkpoint, t, rows, cols, block, &coded, w->err);
+    if (!w->status)
+        w->status = b->ops->weight_open8(b, &coded.codes, &coded.scales, coded.has_input ? &coded.input : NULL, rows,
+                                         cols, out, w->err);
+    out->packed = block; /* closed with the rest, opened or not */
+    w->finished[w->finished_count++] = t;
+}
+
+static void release_finished(struct walk *w) {
+    for (int i = 0; i < w->finished_count; i++) qv__checkpoint_release(w->checkpoint, w->finished[i]);
+    w->finished_count = 0;
+}
+
 static void matrix(struct walk *w, const char *name, int64_t rows, int64_t cols, qv__weight *out) {
-    if (w->checkpoint) open_weight(w, need(w, name, 2, (int64_t[]){rows, cols}), rows, cols, out);
+    char full[160];
+    if (!w->checkpoint || w->status) return;
+    snprintf(full, sizeof full, "%s%s", w->prefix, name);
+    bool coded = qv__quantized_name(full);
+    if (coded && w->n->config.quantized) {
+        open_codes(w, full, rows, cols, out);
+        return;
+    }
+    const qv__tensor *t = need(w, name, 2, (int64_t[]){rows, cols});
+    if (coded && w->n->options.quantize)
+        make_codes(w, t, rows, cols, out);
+    else
+        open_weight(w, t, rows, cols, out);
 }
 
 /* NAME.weight and NAME.bias */
@@ -109,6 +161,7 @@ static void list_layer(struct walk *w, const qv__text_config *t, int index, qv__
     matrix(w, "mlp.gate_proj.weight", I, H, &layer->gate);
     matrix(w, "mlp.up_proj.weight", I, H, &layer->up);
     matrix(w, "mlp.down_proj.weight", H, I, &layer->down);
+    release_finished(w);
 }
 
 static void list_block(struct walk *w, const qv__vision_config *v, int index, qv__vision_block *block) {
@@ -120,6 +173,7 @@ static void list_block(struct walk *w, const qv__vision_config *v, int index, qv
     affine(w, "attn.proj", C, C, &block->proj);
     affine(w, "mlp.linear_fc1", I, C, &block->fc1);
     affine(w, "mlp.linear_fc2", C, I, &block->fc2);
+    release_finished(w);
 }
 
 static void list_merger(struct walk *w, const qv__vision_config *v, int64_t norm, qv__merger *merger) {
@@ -127,6 +181,7 @@ static void list_merger(struct walk *w, const qv__vision_config *v, int64_t norm
     layernorm(w, "norm", norm, &merger->norm);
     affine(w, "linear_fc1", joined, joined, &merger->fc1);
     affine(w, "linear_fc2", v->out_hidden, joined, &merger->fc2);
+    release_finished(w);
 }
 
 static void list_patch_embed(struct walk *w, const qv__vision_config *v, qv__network *n) {
@@ -220,7 +275,9 @@ qv_status qv__weights_open(qv__network *n, const qv__checkpoint *checkpoint, qv_
 /* ---- closing -------------------------------------------------------------------------------------- */
 
 static void close_weight(qv__network *n, qv__weight *w) {
+    void *block = w->packed;
     if (w->data) n->backend->ops->weight_close(n->backend, w);
+    if (block) n->backend->ops->free(n->backend, block);
     *w = (qv__weight){0};
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -48,7 +49,8 @@ struct qv__checkpoint {
 };
 
 const char *qv__dtype_name(qv__dtype d) {
-    return d == QV__F32 ? "F32" : d == QV__F16 ? "F16" : "BF16";
+    static const char *const names[QV__DTYPE_COUNT] = {"F32", "F16", "BF16", "U8"};
+    return (unsigned)d < QV__DTYPE_COUNT ? names[d] : "?";
 }
 
 static qv_status no_memory(qv_error *err) {
@@ -306,6 +308,13 @@ qv_status qv__checkpoint_need(const qv__checkpoint *c, const char *name, int ran
     }
     *out = t;
     return QV_OK;
+}
+
+void qv__checkpoint_release(const qv__checkpoint *c, const qv__tensor *tensor) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)tensor->data, to = from + tensor->bytes;
+    from = (from + page - 1) / page * page;
+    to = to / page * page;
+    if (tensor->data && from < to) madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 /* ---- open and close ------------------------------------------------------------------------------- */

@@ -48,6 +48,10 @@ const qv__tensor *qv__checkpoint_find(const qv__checkpoint *c, const char *name)
 qv_status qv__checkpoint_need(const qv__checkpoint *c, const char *name, int rank, const int64_t *shape,
                               const qv__tensor **out, qv_error *err);
 
+/* The tensor's memory is not needed any more: its pages may be dropped. Of a file they come back when they are read, of
+ * weights made by rule they do not. */
+void qv__checkpoint_release(const qv__checkpoint *c, const qv__tensor *tensor);
+
 /* Resolves what users call MODEL: an existing folder, or org/name in download_dir (may be NULL) and the hub
  * caches ($HF_HUB_CACHE, $HF_HOME/hub, ~/.cache/huggingface/hub; snapshot of refs/main). *out: malloc'd. */
 qv_status qv__model_folder(const char *model, const char *download_dir, char **out, qv_error *err);

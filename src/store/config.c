@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "store/json.h"
+#include "store/quantized.h"
 
 enum { SIZE_LIMIT = 1 << 24, LAYERS_LIMIT = 512, HEAD_DIM_LIMIT = 256, CONFIG_BYTES_MAX = 1 << 20 };
 
@@ -203,12 +204,31 @@ static void parse_tokens(struct fields *f, qv__config *out) {
     demand(f, out->image_token != out->video_token, "image_token_id equals video_token_id");
 }
 
+/* Of all ways to quantise only our own (store/quantized.h) is known. */
+static void parse_quantization(struct fields *top, qv__config *out) {
+    const json_t *object = lookup(top, "quantization_config");
+    if (!object || top->status) return;
+    struct fields f = {object, "quantization_config.", QV_OK, top->err};
+    const char *method = json_string_value(lookup(&f, "quant_method")),
+               *format = json_string_value(lookup(&f, "format"));
+    if (!method || strcmp(method, "qvec") || !format || strcmp(format, "int8"))
+        f.status = qv__fail(f.err, QV_UNSUPPORTED,
+                            "quantization_config is not what `qvec quantize` writes: quant_method \"%.32s\", format "
+                            "\"%.32s\"; only \"qvec\", \"int8\" is supported beside bf16, f16 and f32 weights",
+                            method ? method : "", format ? format : "");
+    int64_t version = get_int(&f, "version", 1, INT32_MAX);
+    if (!f.status && version != QV__QUANTIZED_VERSION)
+        f.status = qv__fail(f.err, QV_UNSUPPORTED, "quantization_config.version is %lld; this program knows %d",
+                            (long long)version, QV__QUANTIZED_VERSION);
+    get_int(&f, "group_size", QV__INT8_GROUP, QV__INT8_GROUP);
+    top->status = f.status;
+    out->quantized = true;
+}
+
 static qv_status parse(const json_t *root, qv__config *out, qv_error *err) {
     struct fields top = {root, "", QV_OK, err};
     demand_text(&top, "model_type", "qwen3_vl", "qwen3_vl_text");
-    if (lookup(&top, "quantization_config") && !top.status)
-        return qv__fail(err, QV_UNSUPPORTED,
-                        "quantization_config is present; only bf16, f16 and f32 weights are supported");
+    parse_quantization(&top, out);
     const json_t *text_object = lookup(&top, "text_config"), *vision_object = lookup(&top, "vision_config");
     demand(&top, !text_object || json_is_object(text_object), "text_config is not an object");
     demand(&top, !vision_object || json_is_object(vision_object), "vision_config is not an object");

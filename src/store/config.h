@@ -28,6 +28,7 @@ typedef struct {
     bool has_vision; /* vision_config present */
     qv__vision_config vision;
     bool tie_embeddings;
+    bool quantized; /* matrices are 8-bit codes: store/quantized.h */
     int32_t image_token, video_token, vision_start_token, vision_end_token;
 } qv__config;
 

@@ -17,7 +17,7 @@ static const struct {
 } dtypes[] = {
     {"BF16", 2, true, QV__BF16}, {"F16", 2, true, QV__F16}, {"F32", 4, true, QV__F32}, {"F64", 8, false, 0},
     {"I64", 8, false, 0},        {"U64", 8, false, 0},      {"I32", 4, false, 0},      {"U32", 4, false, 0},
-    {"I16", 2, false, 0},        {"U16", 2, false, 0},      {"I8", 1, false, 0},       {"U8", 1, false, 0},
+    {"I16", 2, false, 0},        {"U16", 2, false, 0},      {"I8", 1, false, 0},       {"U8", 1, true, QV__U8},
     {"BOOL", 1, false, 0},       {"F8_E4M3", 1, false, 0},  {"F8_E5M2", 1, false, 0},
 };
 

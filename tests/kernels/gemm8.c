@@ -16,7 +16,7 @@ typedef struct {
     int64_t gap; /* floats between the rows of x, out and residual */
 } shape;
 
-enum { GROUP = QV__GEMM8_GROUP, PANEL = QV__GEMM8_PANEL, INPUTS_MAX = 2048, BACKENDS = QV__TIER_COUNT * 2 };
+enum { GROUP = QV__INT8_GROUP, PANEL = QV__INT8_PANEL, INPUTS_MAX = 2048, BACKENDS = QV__TIER_COUNT * 2 };
 
 /* One product's memory. Strides are width + gap. */
 typedef struct {
@@ -104,14 +104,14 @@ static float want_at(const product *p, int64_t r, int64_t n) {
 static qv__weight open_weight(qv__backend *b, const shape *s, const float *w) {
     qv_error err = {0};
     qv__weight out;
-    size_t groups = (size_t)(qv__gemm8_panels(s->outputs) * qv__gemm8_groups(s->inputs)) * PANEL;
+    size_t groups = (size_t)(qv__int8_panels(s->outputs) * qv__int8_groups(s->inputs)) * PANEL;
     uint8_t *codes = check_guarded(groups * GROUP, false);
     float *scales = check_guarded(groups * sizeof *scales, false);
     qv__tensor from = {.name = "t", .dtype = QV__F32, .rank = 2, .shape = {s->outputs, s->inputs}, .data = w};
     qv__tensor of_codes = {.name = "t", .dtype = QV__U8, .bytes = groups * GROUP, .data = codes};
     qv__tensor of_scales = {.name = "s", .dtype = QV__F32, .bytes = groups * sizeof *scales, .data = scales};
-    b->ops->quantize(b, &from, s->outputs, s->inputs, codes, scales);
-    CHECK_OK(b->ops->weight_open8(b, &of_codes, &of_scales, s->outputs, s->inputs, &out, &err), err);
+    b->ops->quantize(b, &from, s->outputs, s->inputs, NULL, codes, scales);
+    CHECK_OK(b->ops->weight_open8(b, &of_codes, &of_scales, NULL, s->outputs, s->inputs, &out, &err), err);
     return out;
 }
 
@@ -267,7 +267,7 @@ TEST(layout) {
     for (int i = 0; i < 17 * 70; i++) w[i] = (float)(i % 70 == 0 || i % 70 == 64 ? 127 : i % 70 - 64) * 0.25f;
     qv__tensor t = {.name = "t", .dtype = QV__F32, .rank = 2, .shape = {17, 70}, .data = w};
     CHECK_OK(qv__cpu_backend_open(2, NULL, &b, &err), err);
-    b->ops->quantize(b, &t, 17, 70, codes, scales);
+    b->ops->quantize(b, &t, 17, 70, NULL, codes, scales);
     for (int n = 0; n < 32; n++)
         for (int k = 0; k < 2 * GROUP; k++) {
             int panel = n / PANEL, lane = n % PANEL;

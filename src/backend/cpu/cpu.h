@@ -37,10 +37,10 @@ void qv__cpu_linear(qv__backend *b, const qv__linear *args);
 size_t qv__cpu_linear_scratch(void); /* bytes that each worker needs */
 
 /* linear8.c */
-qv_status qv__cpu_weight_open8(qv__backend *b, const qv__tensor *codes, const qv__tensor *scales, int64_t rows,
-                               int64_t cols, qv__weight *out, qv_error *err);
-void qv__cpu_quantize(qv__backend *b, const qv__tensor *tensor, int64_t rows, int64_t cols, uint8_t *codes,
-                      float *scales);
+qv_status qv__cpu_weight_open8(qv__backend *b, const qv__tensor *codes, const qv__tensor *scales,
+                               const qv__tensor *input, int64_t rows, int64_t cols, qv__weight *out, qv_error *err);
+void qv__cpu_quantize(qv__backend *b, const qv__tensor *tensor, int64_t rows, int64_t cols, const float *factors,
+                      uint8_t *codes, float *scales);
 void qv__cpu_linear8(qv__backend *b, const qv__linear *args);
 size_t qv__cpu_linear8_scratch(void); /* bytes that each worker needs */
 

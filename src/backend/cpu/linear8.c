@@ -15,8 +15,8 @@
 enum {
     PASS_ROWS = 256,
     TASK_ROWS = 48, /* at least, when rows are shared out too */
-    GROUP = QV__GEMM8_GROUP,
-    PANEL = QV__GEMM8_PANEL,
+    GROUP = QV__INT8_GROUP,
+    PANEL = QV__INT8_PANEL,
     LANES = QV__GEMM8_LANES,
     K_BLOCK = QV__GEMM8_K_BLOCK,
     SUMS_BYTES = PASS_ROWS * LANES * 4,
@@ -37,19 +37,25 @@ size_t qv__cpu_linear8_scratch(void) {
 
 /* ---- weights -------------------------------------------------------------------------------------- */
 
-qv_status qv__cpu_weight_open8(qv__backend *b, const qv__tensor *codes, const qv__tensor *scales, int64_t rows,
-                               int64_t cols, qv__weight *out, qv_error *err) {
+qv_status qv__cpu_weight_open8(qv__backend *b, const qv__tensor *codes, const qv__tensor *scales,
+                               const qv__tensor *input, int64_t rows, int64_t cols, qv__weight *out, qv_error *err) {
     qv__cpu *cpu = (qv__cpu *)b;
     *out = (qv__weight){0};
-    size_t panels = (size_t)qv__gemm8_panels(rows), groups = (size_t)qv__gemm8_groups(cols);
+    size_t panels = (size_t)qv__int8_panels(rows), groups = (size_t)qv__int8_groups(cols);
     if (!codes->data || !scales->data || rows < 1 || cols < 1 || codes->dtype != QV__U8 || scales->dtype != QV__F32 ||
+        (input && (!input->data || input->dtype != QV__F32 || input->bytes != (size_t)cols * sizeof(float))) ||
         codes->bytes != panels * groups * PANEL * GROUP || scales->bytes != panels * groups * PANEL * sizeof(float))
         return qv__fail(err, QV_INTERNAL, "tensor %s has not the codes of %lld x %lld values", codes->name,
                         (long long)rows, (long long)cols);
     size_t need = (size_t)quotient_up(cols, K_BLOCK) * PASS_ROWS * sizeof(qv__gemm8_x);
     qv_status status = qv__cpu_panel_grow(cpu, need, err);
     if (!status)
-        *out = (qv__weight){.dtype = QV__U8, .rows = rows, .cols = cols, .data = codes->data, .scales = scales->data};
+        *out = (qv__weight){.dtype = QV__U8,
+                            .rows = rows,
+                            .cols = cols,
+                            .data = codes->data,
+                            .scales = scales->data,
+                            .input = input ? input->data : NULL};
     return status;
 }
 
@@ -57,6 +63,7 @@ typedef struct {
     const qv__cpu *cpu;
     const qv__tensor *tensor;
     int64_t rows, cols;
+    const float *factors;
     uint8_t *codes;
     float *scales;
 } packing;
@@ -85,7 +92,7 @@ static void weave(const qv__gemm8_x x[PANEL], int groups, uint8_t *codes, float 
 
 static void pack_panel(void *context, size_t i, int worker) {
     const packing *p = context;
-    int64_t groups = qv__gemm8_groups(p->cols), first = (int64_t)i * PANEL;
+    int64_t groups = qv__int8_groups(p->cols), first = (int64_t)i * PANEL;
     uint8_t *codes = p->codes + (int64_t)i * groups * GROUP * PANEL;
     float *scales = p->scales + (int64_t)i * groups * PANEL, values[K_BLOCK];
     qv__gemm8_x x[PANEL];
@@ -96,17 +103,17 @@ static void pack_panel(void *context, size_t i, int worker) {
                 read_values(p->tensor, (first + lane) * p->cols + k, count, values);
             else
                 memset(values, 0, (size_t)count * sizeof *values);
-            p->cpu->gemm8->quantize(&x[lane], values, count);
+            p->cpu->gemm8->quantize(&x[lane], values, p->factors ? p->factors + k : NULL, count);
         }
-        weave(x, (int)qv__gemm8_groups(count), codes + k * PANEL, scales + k / GROUP * PANEL);
+        weave(x, (int)qv__int8_groups(count), codes + k * PANEL, scales + k / GROUP * PANEL);
     }
 }
 
-void qv__cpu_quantize(qv__backend *b, const qv__tensor *tensor, int64_t rows, int64_t cols, uint8_t *codes,
-                      float *scales) {
+void qv__cpu_quantize(qv__backend *b, const qv__tensor *tensor, int64_t rows, int64_t cols, const float *factors,
+                      uint8_t *codes, float *scales) {
     const qv__cpu *cpu = (const qv__cpu *)b;
-    packing p = {cpu, tensor, rows, cols, codes, scales};
-    qv__threads_run(cpu->threads, (size_t)qv__gemm8_panels(rows), pack_panel, &p);
+    packing p = {cpu, tensor, rows, cols, factors, codes, scales};
+    qv__threads_run(cpu->threads, (size_t)qv__int8_panels(rows), pack_panel, &p);
 }
 
 /* ---- quantising x --------------------------------------------------------------------------------- */
@@ -126,7 +133,7 @@ static void quantize_rows(const pass *p, int64_t from, int64_t to) {
     for (int64_t r = from; r < to; r++)
         for (int64_t k = 0; k < a->w->cols; k += K_BLOCK)
             p->cpu->gemm8->quantize(&panel[k / K_BLOCK * p->rows + r], a->x + (p->first + r) * a->x_stride + k,
-                                    (int)smaller(K_BLOCK, a->w->cols - k));
+                                    a->w->input ? a->w->input + k : NULL, (int)smaller(K_BLOCK, a->w->cols - k));
 }
 
 static void quantize_task(void *context, size_t i, int worker) {
@@ -148,7 +155,7 @@ static void quantize_x(pass *p) {
  * written. */
 static qv__gemm8_weights find_block(const pass *p, int64_t s, int64_t block) {
     const qv__linear *a = p->args;
-    int64_t groups = qv__gemm8_groups(a->w->cols), last = qv__gemm8_panels(a->w->rows) - 1;
+    int64_t groups = qv__int8_groups(a->w->cols), last = qv__int8_panels(a->w->rows) - 1;
     int64_t left = groups - block * QV__GEMM8_GROUPS;
     qv__gemm8_weights w = {.groups = (int)smaller(QV__GEMM8_GROUPS, left), .ahead = left > QV__GEMM8_GROUPS};
     for (int i = 0; i < 2; i++) {

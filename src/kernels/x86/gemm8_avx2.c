@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { GROUP = QV__GEMM8_GROUP, PANEL = QV__GEMM8_PANEL, LANES = QV__GEMM8_LANES, K_BLOCK = QV__GEMM8_K_BLOCK };
+enum { GROUP = QV__INT8_GROUP, PANEL = QV__INT8_PANEL, LANES = QV__GEMM8_LANES, K_BLOCK = QV__GEMM8_K_BLOCK };
 enum { TILE_ROWS = 6, WIDE = GROUP * PANEL }; /* 16-bit values of a group of a panel */
 
 /* ---- quantising ---- */
@@ -40,13 +40,18 @@ static inline __m256i encode(const __m256 *x, __m256 inverse, __m256i *sum) {
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-static void quantize_group(qv__gemm8_x *out, int g, const float *x, int count) {
+/* Values i..i+7 of `count`, zeros behind them. */
+static inline __m256 load(const float *x, int i, int count) {
+    if (count >= i + 8) return _mm256_loadu_ps(x + i);
+    return count > i ? _mm256_maskload_ps(x + i, mask_of(count - i)) : _mm256_setzero_ps();
+}
+
+static void quantize_group(qv__gemm8_x *out, int g, const float *x, const float *factors, int count) {
     __m256 value[8];
     __m256i most = _mm256_setzero_si256(), sum = most;
     for (int i = 0; i < 8; i++) {
-        value[i] = count >= GROUP  ? _mm256_loadu_ps(x + i * 8)
-                   : count > i * 8 ? _mm256_maskload_ps(x + i * 8, mask_of(count - i * 8))
-                                   : _mm256_setzero_ps();
+        value[i] = load(x, i * 8, count);
+        if (factors) value[i] = _mm256_mul_ps(value[i], load(factors, i * 8, count));
         most = _mm256_max_epi32(most, _mm256_and_si256(_mm256_castps_si256(value[i]), _mm256_set1_epi32(0x7fffffff)));
     }
     float m = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(largest_of(most))));
@@ -65,8 +70,9 @@ static void quantize_group(qv__gemm8_x *out, int g, const float *x, int count) {
     out->offset[g] = -128 * sum_of(sum);
 }
 
-static void quantize(qv__gemm8_x *out, const float *x, int count) {
-    for (int g = 0; g * GROUP < count; g++) quantize_group(out, g, x + g * GROUP, count - g * GROUP);
+static void quantize(qv__gemm8_x *out, const float *x, const float *factors, int count) {
+    for (int g = 0; g * GROUP < count; g++)
+        quantize_group(out, g, x + g * GROUP, factors ? factors + g * GROUP : NULL, count - g * GROUP);
 }
 
 /* ---- widening ---- */

@@ -7,18 +7,19 @@
 #include <math.h>
 #include <string.h>
 
-enum { GROUP = QV__GEMM8_GROUP, PANEL = QV__GEMM8_PANEL, LANES = QV__GEMM8_LANES, TILE_ROWS = 6 };
+enum { GROUP = QV__INT8_GROUP, PANEL = QV__INT8_PANEL, LANES = QV__GEMM8_LANES, TILE_ROWS = 6 };
 enum { STEP = 4 * PANEL, STEPS = GROUP / 4 }; /* bytes of four k of a panel; of them in a group */
 
 /* ---- quantising ---- */
 
-static void quantize_group(qv__gemm8_x *out, int g, const float *x, int count) {
+static void quantize_group(qv__gemm8_x *out, int g, const float *x, const float *factors, int count) {
     __m512 value[4];
     __m512i most = _mm512_setzero_si512(), sum = most;
     for (int i = 0; i < 4; i++) {
         int left = count - i * 16;
         __mmask16 mask = (__mmask16)(left >= 16 ? 0xffff : left > 0 ? (1 << left) - 1 : 0);
         value[i] = _mm512_maskz_loadu_ps(mask, x + i * 16);
+        if (factors) value[i] = _mm512_mul_ps(value[i], _mm512_maskz_loadu_ps(mask, factors + i * 16));
         most = _mm512_max_epi32(most, _mm512_castps_si512(_mm512_abs_ps(value[i])));
     }
     float m = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(most))));
@@ -33,8 +34,9 @@ static void quantize_group(qv__gemm8_x *out, int g, const float *x, int count) {
     out->offset[g] = -128 * _mm512_reduce_add_epi32(sum);
 }
 
-static void quantize(qv__gemm8_x *out, const float *x, int count) {
-    for (int g = 0; g * GROUP < count; g++) quantize_group(out, g, x + g * GROUP, count - g * GROUP);
+static void quantize(qv__gemm8_x *out, const float *x, const float *factors, int count) {
+    for (int g = 0; g * GROUP < count; g++)
+        quantize_group(out, g, x + g * GROUP, factors ? factors + g * GROUP : NULL, count - g * GROUP);
 }
 
 /* ---- tiles ---- */
