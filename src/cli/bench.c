@@ -9,6 +9,7 @@ static const struct {
     const char *name, *whole_name, *summary;
     int (*run)(int argc, char **argv);
 } benchmarks[] = {
+    {"serve", "bench serve", "how a server answers under load, whichever make it is", qv__command_bench_serve},
     {"latency", "bench latency", "how long one call with a batch of texts takes, in process",
      qv__command_bench_latency},
     {"throughput", "bench throughput", "how many texts a second, all at once and in process",

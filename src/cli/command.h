@@ -9,6 +9,7 @@ int qv__command_tokenize(int argc, char **argv);
 int qv__command_info(int argc, char **argv);
 int qv__command_verify(int argc, char **argv);
 int qv__command_bench(int argc, char **argv);
+int qv__command_bench_serve(int argc, char **argv);
 int qv__command_bench_latency(int argc, char **argv);
 int qv__command_bench_throughput(int argc, char **argv);
 #endif

@@ -1,0 +1,23 @@
+/* The bodies that back ends of vLLM's benchmark send. */
+#ifndef QVEC_BENCH_PAYLOAD_H
+#define QVEC_BENCH_PAYLOAD_H
+
+#include "bench/samples.h"
+
+typedef enum {
+    QV__BACKEND_EMBEDDINGS, /* openai-embeddings */
+    QV__BACKEND_CHAT,       /* openai-embeddings-chat */
+    QV__BACKEND_CLIP,       /* openai-embeddings-clip: chat, with the picture alone when there is one */
+    QV__BACKEND_POOLING,    /* vllm-pooling */
+    QV__BACKEND_RERANK,     /* vllm-rerank */
+} qv__backend_kind;
+
+/* By the name that --backend takes. False: none. */
+bool qv__backend_find(const char *name, qv__backend_kind *out);
+const char *qv__backend_endpoint(qv__backend_kind kind); /* "/v1/embeddings" */
+
+/* Appends a request's body. extra: fields of a JSON object, without its braces, which come last; NULL: none (and never
+ * for rerank). QV_INVALID_ARGUMENT when the sample has what the back end cannot carry. */
+qv_status qv__payload_write(qv__backend_kind kind, const char *model, const qv__sample *sample, const char *extra,
+                            qv__buffer *out, qv_error *err);
+#endif
