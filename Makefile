@@ -88,4 +88,5 @@ $(BUILD)/build.ninja: | packages
 .venv-python/ready: tests/python/requirements.txt | test-packages
 	python3 -m venv .venv-python
 	.venv-python/bin/python -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+	.venv-python/bin/python tests/python/other_pythons.py .venv-python
 	@touch $@

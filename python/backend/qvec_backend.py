@@ -74,7 +74,7 @@ def build_native():
     """Path in the wheel -> file."""
     folder = build_folder()
     if not os.path.exists(os.path.join(folder, "build.ninja")):
-        subprocess.run(["meson", "setup", folder, NATIVE, "--buildtype=release", "-Dbench=false", "-Dtests=false"], check=True)
+        subprocess.run(["meson", "setup", folder, NATIVE, "--buildtype=release", "-Dtests=false"], check=True)
     subprocess.run(["ninja", "-C", folder, "wheel"], check=True, stdout=sys.stderr)
     files = {f"qvec/{LIBRARY}": os.path.join(folder, "src", LIBRARY), "qvec/bin/qvec": os.path.join(folder, "qvec")}
     for where, _, names in sorted(os.walk(os.path.join(folder, "models"))):

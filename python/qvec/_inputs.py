@@ -116,7 +116,7 @@ class Batch:
         self._memory = (_native.Part * max(1, len(self._parts)))(*self._parts)
         base = ctypes.addressof(self._memory)
         self.inputs = (_native.Input * max(1, self.count))(
-            *[(base + first * _PART_SIZE, count, *native) for first, count, native in rows])
+            *[_native.Input(base + first * _PART_SIZE, count, *native) for first, count, native in rows])
         self.dimensions = sizes or {wishes.dimensions}
 
     # ---- one item

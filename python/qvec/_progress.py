@@ -48,7 +48,7 @@ class Bar:
         if not wanted:
             return
         try:
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
             self._bar = _Plain(total, desc, unit, postfix)
         else:

@@ -26,8 +26,8 @@ class QvecEmbedding(MultiModalEmbedding):
                  query_instruction: str | None = PROMPTS["query"], embed_batch_size: int = 64, callback_manager: Any = None,
                  **options: Any) -> None:
         embedder = model if isinstance(model, Embedder) else Embedder(model, **options)
-        super().__init__(model_name=embedder.model, embed_batch_size=embed_batch_size, callback_manager=callback_manager,
-                         dimensions=dimensions, query_instruction=query_instruction)
+        super().__init__(model_name=embedder.model, embed_batch_size=embed_batch_size, callback_manager=callback_manager)
+        self.dimensions, self.query_instruction = dimensions, query_instruction
         self._embedder = embedder
 
     @classmethod
