@@ -83,7 +83,7 @@ _KINDS: dict[str, type[Error]] = {
     "invalid_argument": InvalidInput, "invalid_json": InvalidInput, "invalid_utf8": InvalidInput,
     "too_large": InvalidInput, "too_long": TooLong,
     "image_decode": MediaError, "video_decode": MediaError, "media_limit": MediaError, "media_source": MediaError,
-    "no_memory": OutOfMemory, "not_found": NotFound, "io": IOFailure, "bad_checkpoint": BadModel,
+    "no_memory": OutOfMemory, "not_found": NotFound, "io": IOFailure, "media_fetch": IOFailure, "bad_checkpoint": BadModel,
     "unsupported": Unsupported, "wrong_task": WrongTask, "cancelled": Cancelled, "shutting_down": Cancelled,
 }
 

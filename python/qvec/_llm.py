@@ -26,7 +26,7 @@ _IGNORED = frozenset("""
     enable_prefix_caching enforce_eager generation_config gpu_memory_utilization hf_overrides hf_token kv_cache_dtype
     kv_cache_memory_bytes limit_mm_per_prompt logits_processors max_cpu_loras max_lora_rank max_loras max_num_seqs
     max_seq_len_to_capture mm_processor_cache_gb num_gpu_blocks_override override_pooler_config pipeline_parallel_size
-    pooler_config quantization revision seed skip_tokenizer_init structured_outputs_config swap_space
+    pooler_config revision seed skip_tokenizer_init structured_outputs_config swap_space
     tensor_parallel_size tokenizer tokenizer_mode tokenizer_revision trust_remote_code worker_cls""".split())
 _IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 _VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
@@ -97,7 +97,8 @@ class LLM:
 
     def __init__(self, model: str | os.PathLike[str] | None = None, *, runner: str = "auto", convert: str = "auto",
                  task: str = "auto", max_model_len: int | None = None, max_num_batched_tokens: int | None = None,
-                 load_format: str = "auto", download_dir: str | None = None, allowed_local_media_path: str = "",
+                 load_format: str = "auto", quantization: str | None = None,
+                 download_dir: str | None = None, allowed_local_media_path: str = "",
                  mm_processor_kwargs: Mapping[str, Any] | None = None, threads: int = 0, **ignored: Any) -> None:
         if runner not in ("auto", "pooling"):
             raise Unsupported(f"runner is {runner!r}; this engine has the pooling runner only", -7)
@@ -108,7 +109,8 @@ class LLM:
             warnings.warn(f"without meaning in qvec: {', '.join(sorted(ignored))}", stacklevel=2)
         self._pixels = {name: value for name, value in (mm_processor_kwargs or {}).items() if name in _PIXELS}
         wanted = "rerank" if task in ("score", "classify", "rerank") or convert == "classify" else "embed"
-        self._model = Model(model, wanted if model is None else "auto", load_format=load_format, threads=threads,
+        self._model = Model(model, wanted if model is None else "auto", load_format=load_format,
+                            quantization=quantization, threads=threads,
                             max_model_len=max_model_len, max_batched_tokens=max_num_batched_tokens,
                             download_dir=download_dir, media_root=allowed_local_media_path or None)
         self._ids = itertools.count()

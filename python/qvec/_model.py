@@ -48,7 +48,7 @@ class Model:
     """Opens a checkpoint: a folder, or org/name from the hub caches; None: the built-in model of that task."""
 
     def __init__(self, model: str | os.PathLike[str] | None, task: str, *, load_format: str | None = None,
-                 cpu_tier: str | None = None, download_dir: str | os.PathLike[str] | None = None,
+                 quantization: str | None = None, cpu_tier: str | None = None, download_dir: str | os.PathLike[str] | None = None,
                  media_root: str | os.PathLike[str] | None = None, **numbers: float | None) -> None:
         if task not in _TASKS:
             raise InvalidInput(f"task is {task!r}; it must be auto, embed or rerank")
@@ -58,7 +58,8 @@ class Model:
         else:
             self.folder = _find(model, download_dir)
         options = _native.ModelOptions(task=_TASKS[task])
-        for name, text in (("load_format", load_format), ("cpu_tier", None if cpu_tier == "auto" else cpu_tier)):
+        for name, text in (("load_format", load_format), ("quantization", quantization),
+                           ("cpu_tier", None if cpu_tier == "auto" else cpu_tier)):
             if text is not None:
                 setattr(options, name, encode_name(name, text))
         if media_root is not None:

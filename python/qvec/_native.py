@@ -28,7 +28,7 @@ class ModelOptions(ctypes.Structure):
                     "max_model_len", "max_batched_tokens", "max_queued_items", "max_queued_tokens",
                     "image_cache_bytes", "prefix_cache_bytes", "max_media_bytes", "max_image_pixels",
                     "max_image_side", "max_video_frames", "max_decoded_bytes")),
-                ("max_decode_seconds", c_double), ("media_root", c_char_p), ("later", c_char * 256)]
+                ("max_decode_seconds", c_double), ("media_root", c_char_p), ("quantization", c_char_p), ("later", c_char * 256)]
 
 
 class ModelFacts(ctypes.Structure):
