@@ -40,8 +40,9 @@ class Opened:
         """model: a folder, or org/name from the hub caches; None: the built-in model.
 
         load_format: "auto", "safetensors", or "dummy[:SEED]" for weights made by rule. quantization: "int8" turns the
-        matrices into 8-bit codes while opening. threads: compute threads; 0: the CPUs this process may use. max_model_len: the longest input in tokens. media_root: the folder that paths of
-        pictures and videos must lie below. limits: the other fields of the C API's `qv_model_options` by name."""
+        matrices into 8-bit codes while opening. threads: compute threads; 0: the CPUs this process may use.
+        max_model_len: the longest input in tokens. media_root: the folder that paths of pictures and videos must lie
+        below. limits: the other fields of the C API's `qv_model_options` by name."""
         self._options: dict[str, Any] = dict(
             model=model, load_format=load_format, quantization=quantization, threads=threads, max_model_len=max_model_len,
             max_batched_tokens=max_batched_tokens, download_dir=download_dir, cpu_tier=cpu_tier, media_root=media_root,
