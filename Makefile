@@ -2,7 +2,7 @@
 # names the packages in one line to paste. The work itself is Meson's and ninja's.
 
 BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config python3 xz-utils libjansson-dev libpcre2-dev \
-  libutf8proc-dev nettle-dev libmicrohttpd-dev libcurl4-gnutls-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev \
+  libutf8proc-dev nettle-dev libmicrohttpd-dev libgnutls28-dev libcurl4-gnutls-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev \
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev
 TEST_PACKAGES = g++ chromium gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user clang libclang-rt-dev llvm python3-venv curl man-db haproxy iproute2 openssl
 FORMAT_PACKAGES = clang-format

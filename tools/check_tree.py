@@ -29,7 +29,7 @@ MAY_INCLUDE = {
 # Outside libraries and the folders that may know them.
 LIBRARIES = {
     r"jpeglib\.h|jerror\.h|png\.h|webp/.*|tiff(io)?\.h|libav.*|libsw.*": {"media"},
-    r"microhttpd\.h": {"http"},
+    r"microhttpd\.h|gnutls/.*": {"http"},
     r"curl/.*": {"fetch", "cli"},
     r"pcre2\.h": {"text"},
     r"utf8proc\.h": {"text", "prep"},

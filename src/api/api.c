@@ -9,7 +9,6 @@
 
 #include "api/body.h"
 #include "api/job.h"
-#include "api/key.h"
 #include "base/clock.h"
 
 enum {
@@ -41,6 +40,7 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     pthread_mutex_init(&api->lock, NULL);
     pthread_cond_init(&api->idle, NULL);
     qv__drain_open(&api->drain);
+    qv__keys_open(&api->keys);
     api->options = *options;
     qv__metrics_init(&api->metrics);
     qv__limits_fill(&api->options.limits);
@@ -52,11 +52,12 @@ qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *
     qv_model_get_facts(options->model, &api->model);
     qv_status status = options->served_name_count < 1
                            ? qv__fail(err, QV_INVALID_ARGUMENT, "the served model needs a name")
-                           : qv__keys_open(api, err);
+                           : qv__keys_set(&api->keys, options->api_keys, (size_t)options->api_key_count, err);
     if (!status && !(api->pool = qv__pool_open(api->options.workers, (size_t)api->options.limits.waiting_requests)))
         status = qv__fail(err, QV_NO_MEMORY, "no memory for %d request threads", api->options.workers);
     if (!status && options->fetcher) status = open_fetchers(api, err);
     if (status) return qv__api_close(&api), status;
+    api->options.api_keys = NULL; /* the caller's again */
     *out = api;
     return QV_OK;
 }
@@ -90,14 +91,18 @@ void qv__api_close(qv__api **handle) {
     pthread_mutex_destroy(&api->lock);
     pthread_cond_destroy(&api->idle);
     qv__drain_close(&api->drain);
-    qv__free(api->keys);
+    qv__keys_close(&api->keys);
     qv__free(api);
     *handle = NULL;
 }
 
-int qv__api_key_status(const qv__api *api, const char *method, const char *path, const char *authorization) {
+qv_status qv__api_set_keys(qv__api *api, const char *const *keys, int count, qv_error *err) {
+    return qv__keys_set(&api->keys, keys, (size_t)count, err);
+}
+
+int qv__api_key_status(qv__api *api, const char *method, const char *path, const char *authorization) {
     const qv__route *route = qv__route_find(method, path);
-    return route && route->flags & QV__ROUTE_KEY && !qv__key_fits(api, authorization) ? 401 : 200;
+    return route && route->flags & QV__ROUTE_KEY && !qv__keys_fit(&api->keys, authorization) ? 401 : 200;
 }
 
 void qv__api_error_response(qv__response *response, const char *path, int status, const char *message,
@@ -121,7 +126,7 @@ static bool is_json(const char *content_type) {
     return !*content_type || *content_type == ';';
 }
 
-static qv_status check(const qv__api *api, const qv__request *q, const qv__route *route, qv__refusal *r) {
+static qv_status check(qv__api *api, const qv__request *q, const qv__route *route, qv__refusal *r) {
     if (!route) {
         int status = qv__api_route_status(api, q->method, q->path);
         if (status == 404) return qv__refuse(r, QV_NOT_FOUND, NULL, "There is no such path here.");
@@ -129,7 +134,7 @@ static qv_status check(const qv__api *api, const qv__request *q, const qv__route
         qv__refusal_set_http(r, status);
         return QV_INVALID_ARGUMENT;
     }
-    if (route->flags & QV__ROUTE_KEY && !qv__key_fits(api, q->authorization))
+    if (route->flags & QV__ROUTE_KEY && !qv__keys_fit(&api->keys, q->authorization))
         return qv__refuse(r, QV_UNAUTHORIZED, NULL, "A valid API key is needed: \"Authorization: Bearer KEY\".");
     if (api->draining && !(route->flags & QV__ROUTE_LIGHT))
         return qv__refuse(r, QV_SHUTTING_DOWN, NULL, "The server is shutting down.");

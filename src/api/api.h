@@ -78,6 +78,8 @@ typedef struct {
 } qv__ended;
 
 qv_status qv__api_open(const qv__api_options *options, qv__api **out, qv_error *err);
+/* Other keys from now on, while requests come in; after a failure those of before. */
+qv_status qv__api_set_keys(qv__api *api, const char *const *keys, int count, qv_error *err);
 /* Refuses new work (QV_SHUTTING_DOWN), waits for what is in flight. */
 void qv__api_close(qv__api **api);
 /* From here on /readyz says that new work should go elsewhere; it is still taken. */
@@ -114,7 +116,7 @@ bool qv__api_allowed(const qv__api *api, const char *path, char *out, size_t siz
 /* The table's own spelling of a known path, NULL for others: safe to log. */
 const char *qv__api_route_path(const qv__api *api, const char *path);
 /* 200, or the status of a missing or wrong key on a route that needs one. */
-int qv__api_key_status(const qv__api *api, const char *method, const char *path, const char *authorization);
+int qv__api_key_status(qv__api *api, const char *method, const char *path, const char *authorization);
 /* Fills a response with an error body as the clients of `path` (may be unknown or NULL) read it; for errors that http/
  * finds. retry_after: 0: none, or one second where the status asks for one. */
 void qv__api_error_response(qv__response *response, const char *path, int status, const char *message, int retry_after);

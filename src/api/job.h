@@ -15,6 +15,7 @@
 #include "api/api.h"
 #include "api/body.h"
 #include "api/drain.h"
+#include "api/key.h"
 #include "api/media_url.h"
 #include "api/metrics.h"
 #include "api/pool.h"
@@ -69,7 +70,7 @@ struct qv__job {
 struct qv__api {
     qv__api_options options;
     qv_model_facts model;
-    uint8_t (*keys)[32]; /* SHA-256 of each API key */
+    qv__keys keys;
     qv__pool *pool;
     qv__drain drain;
     qv__pool *fetchers; /* its threads wait for other hosts; NULL: no URL is fetched */

@@ -1,36 +1,63 @@
-/* API keys: kept as SHA-256, all of them compared in full for every request, so that time tells nothing. */
 #include "api/key.h"
 
 #include <string.h>
 #include <strings.h>
 
+#include "base/error.h"
 #include "base/hash.h"
 
-qv_status qv__keys_open(qv__api *api, qv_error *err) {
-    int count = api->options.api_key_count;
-    if (count <= 0) return QV_OK;
-    api->keys = qv__alloc_array((size_t)count, sizeof *api->keys);
-    if (!api->keys) return qv__fail(err, QV_NO_MEMORY, "no memory for %d API keys", count);
-    for (int i = 0; i < count; i++) {
-        const char *key = api->options.api_keys[i];
-        if (!*key) return qv__fail(err, QV_INVALID_ARGUMENT, "an API key is empty");
-        qv__sha256(key, strlen(key), api->keys[i]);
+void qv__keys_open(qv__keys *keys) {
+    pthread_rwlock_init(&keys->lock, NULL);
+}
+
+void qv__keys_close(qv__keys *keys) {
+    pthread_rwlock_destroy(&keys->lock);
+    qv__free(keys->digests);
+}
+
+qv_status qv__keys_set(qv__keys *keys, const char *const *texts, size_t count, qv_error *err) {
+    uint8_t(*digests)[32] = qv__alloc_array(count + 1, sizeof *digests);
+    if (!digests) return qv__fail(err, QV_NO_MEMORY, "no memory for %zu API keys", count);
+    for (size_t i = 0; i < count; i++) {
+        if (!*texts[i]) return qv__free(digests), qv__fail(err, QV_INVALID_ARGUMENT, "an API key is empty");
+        qv__sha256(texts[i], strlen(texts[i]), digests[i]);
     }
+    pthread_rwlock_wrlock(&keys->lock);
+    void *before = keys->digests;
+    keys->digests = digests;
+    keys->count = count;
+    pthread_rwlock_unlock(&keys->lock);
+    qv__free(before);
     return QV_OK;
 }
 
-bool qv__key_fits(const qv__api *api, const char *authorization) {
-    if (!api->keys) return true;
-    if (!authorization || strncasecmp(authorization, "Bearer ", 7)) return false;
+/* Zeros, the digest of no key that anybody knows, for a header that brings none. */
+static void digest_of(const char *authorization, uint8_t out[32]) {
+    memset(out, 0, 32);
+    if (!authorization || strncasecmp(authorization, "Bearer ", 7)) return;
     const char *key = authorization + 7;
     while (*key == ' ') key++;
+    qv__sha256(key, strlen(key), out);
+}
+
+bool qv__keys_needed(qv__keys *keys) {
+    pthread_rwlock_rdlock(&keys->lock);
+    bool needed = keys->count > 0;
+    pthread_rwlock_unlock(&keys->lock);
+    return needed;
+}
+
+bool qv__keys_fit(qv__keys *keys, const char *authorization) {
     uint8_t digest[32];
-    qv__sha256(key, strlen(key), digest);
     unsigned fits = 0;
-    for (int i = 0; i < api->options.api_key_count; i++) {
+    pthread_rwlock_rdlock(&keys->lock);
+    if (keys->count) digest_of(authorization, digest);
+    for (size_t i = 0; i < keys->count; i++) {
         unsigned different = 0;
-        for (int k = 0; k < 32; k++) different |= digest[k] ^ api->keys[i][k];
+        for (int k = 0; k < 32; k++) different |= digest[k] ^ keys->digests[i][k];
         fits |= different == 0;
     }
+    fits |= keys->count == 0;
+    pthread_rwlock_unlock(&keys->lock);
     return fits;
 }

@@ -105,7 +105,7 @@ qv_status qv__start_openapi(qv__job *job, qv__response *response, qv__refusal *r
         "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"qvec\",\"version\":\"%s\",\"description\":\"Qwen3-VL "
         "embedding and reranking, in the forms that clients already speak.\"},\"paths\":{",
         QVEC_VERSION);
-    write_paths(b, job->api->keys);
+    write_paths(b, qv__keys_needed(&job->api->keys));
     qv__buffer_puts(b, "},\"components\":{\"securitySchemes\":{\"key\":{\"type\":\"http\",\"scheme\":\"bearer\"}},"
                        "\"schemas\":");
     qv__buffer_append(b, qv__file_schemas_json, qv__file_schemas_json_size);

@@ -11,6 +11,7 @@ static const char *type_of(int http) {
     switch (http) {
     case 400: return "BadRequestError";
     case 401: return "AuthenticationError";
+    case 403: return "PermissionDeniedError";
     case 404: return "NotFoundError";
     case 405: return "Method Not Allowed";
     case 411: return "Length Required";

@@ -9,7 +9,6 @@
 #define ONE_DEVICE "qvec computes on one device; run one server per device behind a balancer"
 #define FP32 "qvec computes in fp32 on the weights as stored; lower precision would change the answers"
 #define NO_KV "there is no token generation, so no cache of that kind"
-#define PROXY "qvec speaks plain HTTP; put a proxy that ends TLS in front"
 #define OWN_QUEUE "qvec batches by tokens: see --max-num-batched-tokens"
 
 static const qv__compat flags[] = {
@@ -61,16 +60,7 @@ static const qv__compat flags[] = {
     {"enable-request-id-headers", QV__COMPAT_SWITCH, NULL, NULL, NULL},
     {"enable-server-load-tracking", QV__COMPAT_SWITCH, NULL, NULL, NULL},
     {"disable-fastapi-docs", QV__COMPAT_SWITCH, NULL, NULL, NULL},
-    {"allow-credentials", QV__COMPAT_SWITCH, NULL, NULL, "browsers are let in without credentials only"},
-    {"allowed-origins", QV__COMPAT_VALUE, "[\"*\"]|*", NULL,
-     "browsers of all origins are let in; a proxy in front can narrow it"},
-    {"allowed-methods", QV__COMPAT_VALUE, "[\"*\"]|*", NULL, "fixed by the routes"},
-    {"allowed-headers", QV__COMPAT_VALUE, "[\"*\"]|*", NULL, "all are let in"},
     {"root-path", QV__COMPAT_VALUE, "", NULL, "let the proxy strip the prefix"},
-    {"uds", QV__COMPAT_VALUE, NULL, NULL, "give --host and --port"},
-    {"ssl-keyfile", QV__COMPAT_VALUE, NULL, NULL, PROXY},
-    {"ssl-certfile", QV__COMPAT_VALUE, NULL, NULL, PROXY},
-    {"ssl-ca-certs", QV__COMPAT_VALUE, NULL, NULL, PROXY},
     {"h11-max-incomplete-event-size", QV__COMPAT_VALUE, "*", NULL, NULL},
     {"h11-max-header-count", QV__COMPAT_VALUE, "*", NULL, NULL},
 };

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 
 static const char *command;
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, hung_up;
 static sem_t interruption;
 static atomic_bool line_drawn;
 
@@ -70,6 +70,23 @@ void qv__interrupts_note(void) {
     sigaction(SIGTERM, &action, NULL);
 }
 
+static void note_hangup(int signal_number) {
+    hung_up = 1;
+    sem_post(&interruption);
+}
+
+void qv__hangups_note(void) {
+    struct sigaction action = {.sa_handler = note_hangup, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+bool qv__hangups_take(void) {
+    bool came = hung_up;
+    hung_up = 0;
+    return came;
+}
+
 bool qv__is_interrupted(void) {
     return interrupted;
 }
@@ -77,7 +94,7 @@ bool qv__is_interrupted(void) {
 bool qv__interrupts_wait(int64_t most_ns) {
     int64_t end = qv__now_ns() + most_ns;
     struct timespec at = {.tv_sec = end / 1000000000, .tv_nsec = end % 1000000000};
-    while (!interrupted && (!most_ns || qv__now_ns() < end)) { /* waiting ends early on other signals */
+    while (!interrupted && !hung_up && (!most_ns || qv__now_ns() < end)) { /* waiting ends early on other signals */
         if (most_ns)
             sem_clockwait(&interruption, CLOCK_MONOTONIC, &at);
         else

@@ -29,8 +29,11 @@ __attribute__((format(printf, 3, 4))) int qv__text_print(char *out, size_t size,
 /* SIGINT and SIGTERM are noted from here on; the second one ends the program at once, with status 130. */
 void qv__interrupts_note(void);
 bool qv__is_interrupted(void);
-/* Until the first one, but not longer than this (0: for ever); whether it came. */
+/* Until the first one, or a hang-up, but not longer than this (0: for ever); whether it came. */
 bool qv__interrupts_wait(int64_t most_ns);
+/* SIGHUP is noted from here on, instead of ending the program; whether one came since the last call. */
+void qv__hangups_note(void);
+bool qv__hangups_take(void);
 
 /* Log lines of the library go to stderr, as text or as one JSON object a line. */
 void qv__console_log(qv__log_level most_verbose, bool json);

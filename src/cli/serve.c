@@ -13,20 +13,21 @@
 #include "cli/limits.h"
 #include "cli/model_flags.h"
 #include "cli/notify.h"
+#include "cli/serve_door.h"
 #include "http/server.h"
 
 typedef struct {
     qv__model_flags model;
-    const char *host; /* NULL: all addresses */
-    int64_t port, drain_timeout, drain_delay, request_threads, http_threads;
-    qv__words names, keys;
+    qv__door door;
+    int64_t drain_timeout, drain_delay, request_threads, http_threads;
+    qv__words names;
     const char *limit_mm, *mm_kwargs, *media_root;
     const char *log_level, *log_format;
     bool no_access_log, prefix_caching;
     qv__fetch_flags fetch;
     /* opened */
     qv__mm_limits mm;
-    const char **name_list, **key_list;
+    const char **name_list;
     qv_model *opened;
     qv__fetcher *fetcher;
     qv__api *api;
@@ -36,12 +37,8 @@ typedef struct {
 #define AT(field) offsetof(serve, field)
 
 static const qv__option http_rows[] = {
-    QV__ROW("host", TEXT, AT(host), "ADDRESS", "Address to listen on. Default: all."),
-    QV__ROW("port", INT, AT(port), "N", "Port to listen on; 0: any free one. Default: 8000.", .min = 0, .max = 65535),
     QV__ROW("served-model-name", LIST, AT(names), "NAME",
             "Names that requests may use; the first is answered. Default: MODEL as given."),
-    QV__ROW("api-key", LIST, AT(keys), "KEY",
-            "Keys, one of which requests must bring. Default: $QVEC_API_KEY or $VLLM_API_KEY, else none needed."),
     QV__ROW("drain-timeout", INT, AT(drain_timeout), "SECONDS",
             "How long requests under way may take after SIGTERM or SIGINT; a second signal ends at once. Default: 30.",
             .min = 0, .max = 86400),
@@ -94,12 +91,6 @@ static void raise_file_limit(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static const char *key_from_environment(void) {
-    const char *key = getenv("QVEC_API_KEY");
-    if (!key || !*key) key = getenv("VLLM_API_KEY");
-    return key && *key ? key : NULL;
-}
-
 /* The words' texts as a list, malloc'd, with `fallback` when there are none and it is not NULL. */
 static const char **list_of(const qv__words *words, const char *fallback) {
     const char **list = qv__alloc_array(words->count + 1, sizeof *list);
@@ -111,16 +102,18 @@ static const char **list_of(const qv__words *words, const char *fallback) {
 /* ---- up and down ---- */
 
 static qv_status open_api(serve *s, qv_error *err) {
-    const char *key = key_from_environment();
+    qv__key_file file = {0};
+    const char **keys = NULL;
+    int key_count = 0;
     s->name_list = list_of(&s->names, s->model.model ? s->model.model : "qvec");
-    s->key_list = list_of(&s->keys, key);
-    if (!s->name_list || !s->key_list) return qv__fail(err, QV_NO_MEMORY, "out of memory");
+    if (!s->name_list) return qv__fail(err, QV_NO_MEMORY, "out of memory");
+    qv_status status = qv__door_keys(&s->door, &file, &keys, &key_count, err);
     qv__api_options options = {
         .model = s->opened,
         .served_names = s->name_list,
         .served_name_count = s->names.count ? (int)s->names.count : 1,
-        .api_keys = s->key_list,
-        .api_key_count = s->keys.count ? (int)s->keys.count : key != NULL,
+        .api_keys = keys,
+        .api_key_count = key_count,
         .limits = s->model.limits,
         .max_images = s->mm.max_images,
         .max_videos = s->mm.max_videos,
@@ -130,30 +123,31 @@ static qv_status open_api(serve *s, qv_error *err) {
         .fetcher = s->fetcher,
         .fetch_threads = (int)s->fetch.threads,
     };
-    return qv__api_open(&options, &s->api, err);
+    if (!status) status = qv__api_open(&options, &s->api, err); /* keeps no key itself */
+    qv__free(keys);
+    qv__key_file_clear(&file);
+    return status;
 }
 
 static qv_status open_server(serve *s, qv_error *err) {
-    qv__server_options options = {.host = s->host,
-                                  .port = (int)s->port,
-                                  .limits = s->model.limits,
-                                  .threads = (int)s->http_threads,
-                                  .drain_delay_s = (int)s->drain_delay};
+    qv__server_options options = {
+        .limits = s->model.limits, .threads = (int)s->http_threads, .drain_delay_s = (int)s->drain_delay};
+    qv_status status = qv__door_open(&s->door, &options, err);
+    if (status) return status;
     return qv__server_open(s->api, &options, &s->server, err);
 }
 
 static void announce(const serve *s, int64_t start_ns) {
     qv_model_facts f;
     qv_model_get_facts(s->opened, &f);
-    const char *host = s->host ? s->host : "0.0.0.0";
-    bool v6 = strchr(host, ':') != NULL;
+    char url[300];
+    qv__door_print_url(&s->door, qv__server_port(s->server), url, sizeof url);
     fprintf(stderr,
-            "qvec %s serves %s (%s, %lld values, up to %lld tokens) at http://%s%s%s:%d on cpu %s with %d threads; "
+            "qvec %s serves %s (%s, %lld values, up to %lld tokens) at %s on cpu %s with %d threads; "
             "started in "
             "%lld ms\n",
             QVEC_VERSION, s->name_list[0], f.task == QV_TASK_RERANK ? "rerank" : "embed", (long long)f.embedding_size,
-            (long long)f.max_model_len, v6 ? "[" : "", host, v6 ? "]" : "", qv__server_port(s->server), f.cpu_tier,
-            f.threads, (long long)((qv__now_ns() - start_ns) / 1000000));
+            (long long)f.max_model_len, url, f.cpu_tier, f.threads, (long long)((qv__now_ns() - start_ns) / 1000000));
 }
 
 static void close_all(serve *s) {
@@ -162,18 +156,21 @@ static void close_all(serve *s) {
     qv__fetch_close(&s->fetcher);
     qv_model_close(&s->opened);
     qv__free(s->name_list);
-    qv__free(s->key_list);
     qv__words_clear(&s->names);
-    qv__words_clear(&s->keys);
     qv__fetch_flags_clear(&s->fetch);
+    qv__door_close(&s->door);
 }
 
 /* A server whose engine is stuck does not get past its statistics, and is restarted. */
-static void wait_for_interrupt(const serve *s) {
+static void wait_for_interrupt(serve *s) {
     int64_t every_ns = qv__notify_interval_ns();
     qv__engine_stats stats;
-    qv__notify("READY=1\nSTATUS=serves %.200s on port %d", s->name_list[0], qv__server_port(s->server));
+    char url[300];
+    qv__door_print_url(&s->door, qv__server_port(s->server), url, sizeof url);
+    qv__notify("READY=1\nSTATUS=serves %.200s at %s", s->name_list[0], url);
+    if (qv__door_reloads(&s->door)) qv__hangups_note();
     while (!qv__interrupts_wait(every_ns)) {
+        if (qv__hangups_take()) qv__door_reload(&s->door, s->api);
         qv__engine_get_stats(s->opened->engine, &stats);
         qv__notify("WATCHDOG=1\nSTATUS=%lld inputs computed, %lld wait", (long long)stats.finished_items,
                    (long long)stats.waiting_items);
@@ -202,18 +199,21 @@ static int run(serve *s) {
 
 static bool check(serve *s, const qv__words *words) {
     if (!qv__take_model(words, &s->model)) return false;
+    if (!qv__door_check(&s->door)) return false;
     return qv__mm_limits_read(s->limit_mm, s->mm_kwargs, &s->mm);
 }
 
 int qv__command_serve(int argc, char **argv) {
     serve s = {.model = qv__model_flags_default(),
-               .port = 8000,
+               .door = qv__door_default,
                .drain_timeout = 30,
                .log_level = "info",
                .log_format = "text",
                .prefix_caching = true};
     qv__fetch_limits_from_environment(&s.model.limits);
     qv__option_set sets[] = {
+        {"Address, TLS and keys", qv__door_rows, QV__DOOR_ROWS, &s.door},
+        {"Pages of other origins", qv__cors_rows, QV__CORS_ROWS, &s.door},
         {"HTTP", http_rows, sizeof http_rows / sizeof *http_rows, &s},
         {"Pictures and videos", media_rows, sizeof media_rows / sizeof *media_rows, &s},
         {"Pictures and videos behind http and https URLs", qv__fetch_rows, QV__FETCH_ROWS, &s.fetch},

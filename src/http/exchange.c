@@ -26,6 +26,7 @@ typedef struct {
     const char *reason;
     int retry_after; /* seconds; 0: the status tells */
     qv__request request;
+    const char *origin;
     char request_id[REQUEST_ID_MAX + 1];
     qv__buffer body;
     size_t counted; /* bytes of body that are in server->body_bytes */
@@ -76,6 +77,21 @@ static void take_body(exchange *x, const char *data, size_t size) {
 
 /* ---- answers ---- */
 
+static const char *header(exchange *x, const char *name) {
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+static void add_cors(exchange *x, struct MHD_Response *m) {
+    const qv__cors *cors = &x->server->options.cors;
+    char allowed[100];
+    bool preflight = strcmp(x->request.method, "OPTIONS") == 0 && header(x, "Access-Control-Request-Method") &&
+                     qv__api_allowed(x->server->api, x->request.path, allowed, sizeof allowed);
+    if (preflight)
+        qv__cors_add_preflight(cors, x->origin, allowed, header(x, "Access-Control-Request-Headers"), m);
+    else
+        qv__cors_add(cors, x->origin, m);
+}
+
 static struct MHD_Response *make_response(exchange *x, qv__response *r) {
     struct MHD_Response *m =
         r->body.size ? MHD_create_response_from_buffer_with_free_callback(r->body.size, r->body.data, qv__free)
@@ -86,6 +102,7 @@ static struct MHD_Response *make_response(exchange *x, qv__response *r) {
     for (int i = 0; i < QV__RESPONSE_HEADERS; i++)
         if (r->header_name[i] && r->header_value[i]) MHD_add_response_header(m, r->header_name[i], r->header_value[i]);
     MHD_add_response_header(m, "X-Request-Id", x->request_id);
+    if (x->server->options.cors.origin_count) add_cors(x, m);
     if (x->server->draining) MHD_add_response_header(m, MHD_HTTP_HEADER_CONNECTION, "close");
     return m;
 }
@@ -163,16 +180,12 @@ static enum MHD_Result break_off(exchange *x) {
                                "{\"error\":{\"message\":\"The body is larger than this server "
                                "takes.\",\"type\":\"Content Too Large\",\"param\":null,\"code\":413}}";
     x->status = 413;
-    (void)!send(x->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!x->server->options.tls) (void)!send(x->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     qv__watch_linger(x->server->watch, x->fd);
     return MHD_NO;
 }
 
 /* ---- heads ---- */
-
-static const char *header(exchange *x, const char *name) {
-    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
-}
 
 /* ID_BYTES that nobody had before, from the system once for many. */
 static const uint8_t *random_bytes(void) {
@@ -232,6 +245,14 @@ static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, co
     return MHD_YES;
 }
 
+/* Where clients must show a certificate. libmicrohttpd asks for one and leaves the judgement to us. */
+static bool client_fits(const exchange *x) {
+    const qv__tls *tls = x->server->options.tls;
+    if (!tls || !qv__tls_client_ca(tls)) return true;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info && info->tls_session && qv__tls_client_fits(info->tls_session);
+}
+
 /* Decides by the head alone. Heads whose two lengths a proxy could read differently are refused: they are how requests
  * are smuggled. *length: the declared one, -1 for chunks. */
 static void judge_head(exchange *x, int64_t *length) {
@@ -249,6 +270,7 @@ static void judge_head(exchange *x, int64_t *length) {
         if (!digits || f.length[digits]) return refuse(x, 400, "Content-Length is not a number.");
         *length = digits > 18 ? INT64_MAX : strtoll(f.length, NULL, 10);
     }
+    if (!client_fits(x)) return refuse(x, 403, "A certificate that this server trusts is needed.");
     int status = qv__api_route_status(s->api, q->method, q->path);
     if (status == 404) return refuse(x, 404, "There is no such path here.");
     if (status == 405) return refuse(x, 405, "This path does not take this method.");
@@ -281,6 +303,7 @@ static exchange *begin(qv__server *s, struct MHD_Connection *connection, const c
     x->request.authorization = header(x, MHD_HTTP_HEADER_AUTHORIZATION);
     x->request.accept = header(x, MHD_HTTP_HEADER_ACCEPT);
     x->request.request_id = x->request_id;
+    x->origin = header(x, MHD_HTTP_HEADER_ORIGIN);
     x->request.client = client_of(x);
     x->request.respond = respond;
     x->request.computed = computed;

@@ -11,6 +11,7 @@
 
 #include <microhttpd.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "http/server.h"
 #include "http/watch.h"
@@ -21,6 +22,7 @@ struct qv__server {
     struct MHD_Daemon *daemon;
     qv__watch *watch;
     int listener, port;
+    struct stat socket_file; /* of unix_path */
     atomic_bool draining;    /* answers say "Connection: close" */
     atomic_bool closing;     /* nothing more is handed to api/ */
     atomic_llong exchanges;  /* from the request's head until its answer is sent */

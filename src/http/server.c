@@ -32,14 +32,32 @@ static void fill_defaults(qv__server_options *o) {
     if (l->connections < o->threads) l->connections = o->threads;
 }
 
+static struct MHD_OptionItem text_option(enum MHD_OPTION option, const char *text) {
+    return (struct MHD_OptionItem){option, 0, (void *)(uintptr_t)text};
+}
+
+static int tls_options(const qv__tls *tls, struct MHD_OptionItem *out) {
+    int n = 0;
+    out[n++] = text_option(MHD_OPTION_HTTPS_PRIORITIES, qv__tls_priorities());
+    out[n++] = text_option(MHD_OPTION_HTTPS_MEM_CERT, qv__tls_chain());
+    out[n++] = text_option(MHD_OPTION_HTTPS_MEM_KEY, qv__tls_key());
+    out[n++] = text_option(MHD_OPTION_HTTPS_CERT_CALLBACK2, qv__tls_retrieve());
+    if (qv__tls_client_ca(tls)) out[n++] = text_option(MHD_OPTION_HTTPS_MEM_TRUST, qv__tls_client_ca(tls));
+    return n;
+}
+
 static struct MHD_Daemon *start_daemon(qv__server *s) {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
-    struct MHD_OptionItem more[2] = {{MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem more[8];
+    int n = 0;
     /* a pool of one is no pool for libmicrohttpd */
-    if (s->options.threads > 1) {
-        more[0] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, s->options.threads, NULL};
-        more[1] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    if (s->options.threads > 1)
+        more[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, s->options.threads, NULL};
+    if (s->options.tls) {
+        flags |= MHD_USE_TLS;
+        n += tls_options(s->options.tls, more + n);
     }
+    more[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     return MHD_start_daemon(flags, 0, NULL, NULL, qv__exchange_handle, s,                                     /**/
                             MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,                                       /**/
                             MHD_OPTION_LISTEN_SOCKET, s->listener,                                            /**/
@@ -53,6 +71,21 @@ static struct MHD_Daemon *start_daemon(qv__server *s) {
                             MHD_OPTION_END);
 }
 
+static qv_status open_listener(qv__server *s, qv_error *err) {
+    const qv__server_options *o = &s->options;
+    if (o->unix_path) return qv__listen_unix(o->unix_path, o->unix_mode, &s->listener, &s->socket_file, err);
+    qv_status status = qv__listen(o->host, o->port, &s->listener, err);
+    if (!status) s->port = qv__listen_port(s->listener);
+    return status;
+}
+
+static void close_listener(qv__server *s) {
+    if (s->listener < 0) return;
+    if (s->options.unix_path) qv__listen_unix_remove(s->options.unix_path, &s->socket_file);
+    close(s->listener);
+    s->listener = -1;
+}
+
 qv_status qv__server_open(qv__api *api, const qv__server_options *options, qv__server **out, qv_error *err) {
     *out = NULL;
     qv__server *s = qv__calloc(1, sizeof *s);
@@ -61,8 +94,7 @@ qv_status qv__server_open(qv__api *api, const qv__server_options *options, qv__s
     s->options = *options;
     s->listener = -1;
     fill_defaults(&s->options);
-    qv_status status = qv__listen(s->options.host, s->options.port, &s->listener, err);
-    if (!status) s->port = qv__listen_port(s->listener);
+    qv_status status = open_listener(s, err);
     if (!status && !(s->watch = qv__watch_open(qv__exchange_hung_up, qv__exchange_late)))
         status = qv__fail(err, QV_NO_MEMORY, "cannot start the server's watch thread");
     if (!status && !(s->daemon = start_daemon(s)))
@@ -104,8 +136,7 @@ void qv__server_close(qv__server **server, int drain_seconds) {
         qv__api_leave(s->api);
         wait_delay(s, until);
         MHD_quiesce_daemon(s->daemon); /* gives the listener back */
-        close(s->listener);
-        s->listener = -1;
+        close_listener(s);
         if (!wait_idle(s, until)) {
             qv__log(QV__LOG_WARN, "%lld requests were not done within %d seconds; cancelling them",
                     (long long)s->exchanges, drain_seconds);
@@ -120,7 +151,7 @@ void qv__server_close(qv__server **server, int drain_seconds) {
         MHD_stop_daemon(s->daemon);
     }
     qv__watch_close(&s->watch);
-    if (s->listener >= 0) close(s->listener);
+    close_listener(s);
     qv__free(s);
     *server = NULL;
 }

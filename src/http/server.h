@@ -3,12 +3,18 @@
 #define QVEC_HTTP_SERVER_H
 
 #include "api/api.h"
+#include "http/cors.h"
+#include "http/tls.h"
 
 typedef struct qv__server qv__server;
 
 typedef struct {
-    const char *host;  /* NULL: all addresses */
-    int port;          /* 0: any free one, see qv__server_port */
+    const char *host;      /* NULL: all addresses */
+    int port;              /* 0: any free one, see qv__server_port */
+    const char *unix_path; /* a socket in the file system instead of those two; NULL: none */
+    int unix_mode;         /* of it, 0660 */
+    qv__tls *tls;          /* NULL: plain HTTP; the caller's to close, after the server */
+    qv__cors cors;
     qv__limits limits; /* 0: the default */
     int threads;       /* 0: 2 */
     int drain_delay_s; /* of closing: how long new connections are still taken */

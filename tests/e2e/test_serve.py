@@ -141,7 +141,7 @@ def test_a_command_line_for_vllm():
     (["--dtype", "float16"], "fp32"), (["--tensor-parallel-size", "2"], "one device"), (["--runner", "generate"], "pooling"),
     (["--quantization", "awq"], "--quantization awq"), (["--hf-overrides", '{"num_hidden_layers": 2}'], "num_hidden_layers"),
     (["--hf-overrides", "nonsense"], "JSON object"), (["--pooler-config", '{"pooling_type": "MEAN"}'], "pooling_type"),
-    (["--ssl-keyfile", "x"], "proxy"), (["--limit-mm-per-prompt", '{"image": -1}'], "image"), (["--limit-mm-per-prompt", "[]"], "JSON object"),
+    (["--ssl-keyfile", "x"], "--ssl-certfile is missing"), (["--limit-mm-per-prompt", '{"image": -1}'], "image"), (["--limit-mm-per-prompt", "[]"], "JSON object"),
     (["--limit-mm-per-prompt", '{"images": 1}'], "images"), (["--mm-processor-kwargs", '{"max_pixels": "x"}'], "max_pixels"),
     (["--mm-processor-kwargs", '{"maxpixels": 1}'], "maxpixels"), (["--port", "65536"], "--port"), (["--dtype"], "needs a value"),
     (["--log-level", "loud"], "error|warning|info|debug"),
@@ -153,7 +153,7 @@ def test_what_would_change_answers_is_refused(qvec, flags, said):
 
 def test_port_in_use(qvec):
     with serve() as s:
-        done = qvec("serve", *model, "--host", "127.0.0.1", "--port", s.base.rsplit(":", 1)[1])
+        done = qvec("serve", *TINY, "--host", "127.0.0.1", "--port", s.base.rsplit(":", 1)[1])
         assert done.status == 1 and s.base.rsplit(":", 1)[1] in done.err
 
 
