@@ -1,6 +1,5 @@
 """Each limit of the table is felt at its value, said by its name, and frees what it refused. Deadlines and overload."""
 import concurrent.futures
-import math
 import os
 import re
 import time
@@ -21,7 +20,7 @@ def table():
 def test_info_tells_every_limit(start_null):
     server = start_null(max_body=12345, request_timeout=7)
     status, info = server.get("/info")
-    assert status == 200 and len(table()) == 20 and set(table()) < set(info["limits"])
+    assert status == 200 and len(table()) >= 20 and set(table()) < set(info["limits"])
     assert info["limits"]["max-body"] == 12345 and info["limits"]["request-timeout"] == 7
     assert info["limits"]["max-documents"] == 10000 and info["limits"]["max-model-len"] == 100
 
@@ -137,16 +136,16 @@ def test_a_full_queue_is_told_before_the_body_comes(start_null):
 
 
 def test_retry_after_is_the_measured_time(start_null):
-    """20 inputs of 0.1 s each are left: 2 s, whatever the texts' length."""
-    for text in ("x" * 99, "x"):
-        server = start_null(max_queued_items=40, delay_us=100000)
+    """By the pace at which inputs were computed, whatever the texts' length; a busy machine only makes it longer."""
+    for text, delay in (("x" * 99, 0.05), ("x", 0.05), ("x", 0.5)):
+        server = start_null(max_queued_items=40, delay_us=int(delay * 1e6))
         assert server.post("/v1/embeddings", {"input": [text] * 4})[0] == 200  # something to measure
         with server.wire(timeout=30) as full, server.wire() as wire:
             full.send(post({"input": [text] * 40}))
             wait_for(lambda: metric(server, "vllm:num_requests_waiting") >= 39)
             wire.send(post({"input": [text] * 20}))
             answer = wire.answer()
-            assert answer.status == 429 and math.isclose(int(answer.headers["retry-after"]), 4, abs_tol=1), answer.headers
+            assert answer.status == 429 and 38 * delay < int(answer.headers["retry-after"]) < 2 + 3 * 40 * delay, answer.headers
 
 
 def test_bodies_that_cannot_fit_are_refused_by_their_length(start_null):
