@@ -139,7 +139,7 @@ def test_a_command_line_for_vllm():
 
 @pytest.mark.parametrize("flags, said", [
     (["--dtype", "float16"], "fp32"), (["--tensor-parallel-size", "2"], "one device"), (["--runner", "generate"], "pooling"),
-    (["--quantization", "awq"], "--quantization awq"), (["--hf-overrides", '{"num_hidden_layers": 2}'], "num_hidden_layers"),
+    (["--quantization", "awq"], "not awq"), (["--hf-overrides", '{"num_hidden_layers": 2}'], "num_hidden_layers"),
     (["--hf-overrides", "nonsense"], "JSON object"), (["--pooler-config", '{"pooling_type": "MEAN"}'], "pooling_type"),
     (["--ssl-keyfile", "x"], "--ssl-certfile is missing"), (["--limit-mm-per-prompt", '{"image": -1}'], "image"), (["--limit-mm-per-prompt", "[]"], "JSON object"),
     (["--limit-mm-per-prompt", '{"images": 1}'], "images"), (["--mm-processor-kwargs", '{"max_pixels": "x"}'], "max_pixels"),
