@@ -21,7 +21,7 @@ build: $(BUILD)/build.ninja ## build/qvec and the built-in model (the default)
 run: build ## build, then a short session: tokens, vectors, similarities
 	@tools/session.sh $(BUILD)
 
-test: test-packages $(BUILD)/build.ninja .venv/ready .venv-python/ready ## everything: C tests, sanitizers, Python tests, fuzzing (10 minutes on two cores)
+test: test-packages $(BUILD)/build.ninja .venv/ready .venv-python/ready .venv-cohere5/ready ## everything: C tests, sanitizers, Python tests, fuzzing (10 minutes on two cores)
 	@tools/run_tests.py --build $(BUILD) --python .venv/bin/python
 
 bench: $(BUILD)/build.ninja ## measure this machine: one table
@@ -83,6 +83,11 @@ $(BUILD)/build.ninja: | packages
 .venv/ready: tests/requirements.txt | test-packages
 	python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+.venv-cohere5/ready: tests/api/requirements-cohere5.txt | test-packages
+	python3 -m venv .venv-cohere5
+	.venv-cohere5/bin/python -m pip install --quiet --disable-pip-version-check -r tests/api/requirements-cohere5.txt
 	@touch $@
 
 .venv-python/ready: tests/python/requirements.txt | test-packages
