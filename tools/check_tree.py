@@ -96,7 +96,7 @@ def check_documents():
     """Every `path/name.ext` and `folder/` in backquotes that starts with a folder of the tree exists."""
     tops = {name for name in os.listdir(ROOT) if os.path.isdir(os.path.join(ROOT, name)) and not name.startswith(("build", "."))}
     tops |= {name for name in os.listdir(SRC) if os.path.isdir(os.path.join(SRC, name))}
-    documents = ["README.md", "docs/OPERATIONS.md", "CONTRIBUTING.md", "docs/TOUR.md", "docs/MODEL.md", "docs/SPEED.md", "docs/DECISIONS.md"]
+    documents = ["README.md", "docs/OPERATIONS.md", "CONTRIBUTING.md", "docs/TOUR.md", "docs/MODEL.md", "docs/SPEED.md", "docs/DECISIONS.md", "docs/QUANTIZATION.md"]
     for document in documents:
         path = os.path.join(ROOT, document)
         if not os.path.exists(path):

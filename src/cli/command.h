@@ -7,6 +7,7 @@ int qv__command_embed(int argc, char **argv);
 int qv__command_rerank(int argc, char **argv);
 int qv__command_tokenize(int argc, char **argv);
 int qv__command_info(int argc, char **argv);
+int qv__command_quantize(int argc, char **argv);
 int qv__command_verify(int argc, char **argv);
 int qv__command_bench(int argc, char **argv);
 int qv__command_bench_serve(int argc, char **argv);

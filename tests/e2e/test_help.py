@@ -7,7 +7,7 @@ import pytest
 
 import harness
 
-COMMANDS = ["serve", "embed", "rerank", "tokenize", "info", "verify", "bench serve", "bench latency", "bench throughput"]
+COMMANDS = ["serve", "embed", "rerank", "tokenize", "info", "quantize", "verify", "bench serve", "bench latency", "bench throughput"]
 MAN = os.path.join(harness.ROOT, "man", "qvec.1")
 HELP_FLAG = re.compile(r"^  (--[a-z-]+)", re.M)
 
@@ -21,7 +21,7 @@ def help_of(qvec, command):
 def table_of(command):
     """The flags in the source of a command's tables."""
     shared = {"embed": ["model_flags", "model_open", "inputs", "wishes", "run_items"], "rerank": ["model_flags", "model_open", "wishes", "run_items"],
-              "tokenize": [], "info": ["model_flags"], "serve": ["fetch_flags", "model_flags", "model_open", "serve_door"], "verify": [],
+              "tokenize": [], "info": ["model_flags"], "serve": ["fetch_flags", "model_flags", "model_open", "serve_door"], "verify": [], "quantize": [],
               "bench serve": ["bench_flags"], "bench latency": ["bench_work", "model_flags"], "bench throughput": ["bench_work", "model_flags"]}
     names = set()
     for name in [command, *shared[command]]:

@@ -12,7 +12,7 @@
 typedef struct {
     int64_t rows, outputs, inputs;
     qv__epilogue epilogue;
-    bool bias, residual;
+    bool bias, residual, factors;
     int64_t gap; /* floats between the rows of x, out and residual */
 } shape;
 
@@ -22,6 +22,7 @@ enum { GROUP = QV__INT8_GROUP, PANEL = QV__INT8_PANEL, INPUTS_MAX = 2048, BACKEN
 typedef struct {
     shape s;
     float *x, *w, *w_up, *bias, *residual, *out, *want;
+    float *factors, *input; /* of weights, powers of two; of x, one divided by them; NULL: 1 */
 } product;
 
 static const float SENTINEL = -12345.5f;
@@ -45,6 +46,14 @@ static product make(const shape *s, uint64_t *seed) {
     p.w_up = s->epilogue == QV__EPI_SILU_MUL ? guarded_floats(s->outputs, s->inputs, s->inputs, seed) : NULL;
     p.bias = s->bias ? guarded_floats(1, s->outputs, s->outputs, seed) : NULL;
     p.residual = s->residual ? guarded_floats(s->rows, s->outputs, out_stride, seed) : NULL;
+    if (s->factors) {
+        p.factors = check_guarded((size_t)s->inputs * sizeof *p.factors, false);
+        p.input = check_guarded((size_t)s->inputs * sizeof *p.input, false);
+        for (int64_t k = 0; k < s->inputs; k++) {
+            p.factors[k] = ldexpf(1, (int)(check_random(seed) % 9) - 4);
+            p.input[k] = 1 / p.factors[k];
+        }
+    }
     p.out = guarded_floats(s->rows, s->outputs, out_stride, NULL);
     p.want = guarded_floats(s->rows, s->outputs, out_stride, NULL);
     return p;
@@ -53,8 +62,9 @@ static product make(const shape *s, uint64_t *seed) {
 /* ---- the contract, literally ---------------------------------------------------------------------- */
 
 /* Codes and scale of one group. */
-static float quantize(const float *x, int64_t count, int *codes) {
-    float most = 0;
+static float quantize(const float *values, const float *factors, int64_t count, int *codes) {
+    float most = 0, x[GROUP];
+    for (int64_t i = 0; i < count; i++) x[i] = factors ? values[i] * factors[i] : values[i];
     for (int64_t i = 0; i < count; i++)
         if (!(fabsf(x[i]) <= most)) most = fabsf(x[i]);
     for (int i = 0; i < GROUP; i++) codes[i] = 0;
@@ -65,20 +75,23 @@ static float quantize(const float *x, int64_t count, int *codes) {
     return most / 127.0f;
 }
 
-static float dot(const float *x, const float *w, int64_t inputs) {
+static float dot(const product *p, const float *x, const float *w) {
+    int64_t inputs = p->s.inputs;
     float total = 0;
     double exact = 0, meant = 0, bound = 0, size = 0;
     for (int64_t k = 0; k < inputs; k += GROUP) {
         int64_t count = inputs - k < GROUP ? inputs - k : GROUP;
         int a[GROUP], b[GROUP], sum = 0;
-        float scale_x = quantize(x + k, count, a), scale_w = quantize(w + k, count, b);
+        float scale_x = quantize(x + k, p->input ? p->input + k : NULL, count, a);
+        float scale_w = quantize(w + k, p->factors ? p->factors + k : NULL, count, b);
         for (int64_t i = 0; i < count; i++) {
             double value_x = a[i] * (double)scale_x, value_w = b[i] * (double)scale_w;
             sum += a[i] * b[i];
             exact += value_x * value_w;
             size += fabs(value_x * value_w);
             meant += (double)x[k + i] * w[k + i];
-            bound += 0.5001 * (fabs((double)x[k + i]) * scale_w + fabs(value_w) * scale_x);
+            double entering = (double)x[k + i] * (double)(p->input ? p->input[k + i] : 1);
+            bound += 0.5001 * (fabs(entering) * scale_w + fabs(value_w) * scale_x);
         }
         total = fmaf((float)sum, scale_x * scale_w, total);
     }
@@ -91,8 +104,8 @@ static float dot(const float *x, const float *w, int64_t inputs) {
 static float want_at(const product *p, int64_t r, int64_t n) {
     const shape *s = &p->s;
     const float *x = p->x + r * (s->inputs + s->gap);
-    float value = dot(x, p->w + n * s->inputs, s->inputs);
-    if (s->epilogue == QV__EPI_SILU_MUL) return qv__silu(value) * dot(x, p->w_up + n * s->inputs, s->inputs);
+    float value = dot(p, x, p->w + n * s->inputs);
+    if (s->epilogue == QV__EPI_SILU_MUL) return qv__silu(value) * dot(p, x, p->w_up + n * s->inputs);
     if (p->bias) value += p->bias[n];
     if (s->epilogue == QV__EPI_GELU_TANH) value = qv__gelu_tanh(value);
     if (s->epilogue == QV__EPI_GELU_ERF) value = qv__gelu_erf(value);
@@ -101,7 +114,8 @@ static float want_at(const product *p, int64_t r, int64_t n) {
 
 /* ---- running -------------------------------------------------------------------------------------- */
 
-static qv__weight open_weight(qv__backend *b, const shape *s, const float *w) {
+static qv__weight open_weight(qv__backend *b, const product *p, const float *w) {
+    const shape *s = &p->s;
     qv_error err = {0};
     qv__weight out;
     size_t groups = (size_t)(qv__int8_panels(s->outputs) * qv__int8_groups(s->inputs)) * PANEL;
@@ -110,15 +124,18 @@ static qv__weight open_weight(qv__backend *b, const shape *s, const float *w) {
     qv__tensor from = {.name = "t", .dtype = QV__F32, .rank = 2, .shape = {s->outputs, s->inputs}, .data = w};
     qv__tensor of_codes = {.name = "t", .dtype = QV__U8, .bytes = groups * GROUP, .data = codes};
     qv__tensor of_scales = {.name = "s", .dtype = QV__F32, .bytes = groups * sizeof *scales, .data = scales};
-    b->ops->quantize(b, &from, s->outputs, s->inputs, NULL, codes, scales);
-    CHECK_OK(b->ops->weight_open8(b, &of_codes, &of_scales, NULL, s->outputs, s->inputs, &out, &err), err);
+    qv__tensor of_input = {.name = "i", .dtype = QV__F32, .bytes = (size_t)s->inputs * sizeof(float), .data = p->input};
+    b->ops->quantize(b, &from, s->outputs, s->inputs, p->factors, codes, scales);
+    CHECK_OK(
+        b->ops->weight_open8(b, &of_codes, &of_scales, p->input ? &of_input : NULL, s->outputs, s->inputs, &out, &err),
+        err);
     return out;
 }
 
 static void run(qv__backend *b, const product *p) {
     const shape *s = &p->s;
     int64_t stride = s->outputs + s->gap, count = (s->rows - 1) * stride + s->outputs;
-    qv__weight w = open_weight(b, s, p->w), up = open_weight(b, s, p->w_up ? p->w_up : p->w);
+    qv__weight w = open_weight(b, p, p->w), up = open_weight(b, p, p->w_up ? p->w_up : p->w);
     for (int64_t i = 0; i < count; i++) p->out[i] = SENTINEL;
     b->ops->linear(b, &(qv__linear){.out = p->out,
                                     .out_stride = stride,
@@ -181,6 +198,7 @@ TEST(random_shapes) {
         bool plain = s.epilogue != QV__EPI_SILU_MUL;
         s.bias = plain && pick(&seed, 0, 1);
         s.residual = plain && pick(&seed, 0, 1);
+        s.factors = i % 5 == 0;
         s.gap = pick(&seed, 0, 3);
         try_shape(backends, count, &s, &seed);
     }
@@ -211,7 +229,7 @@ TEST(many_rows) {
     try_shape(backends, count, &s, &seed);
     float weights[4] = {0};
     for (int i = 0; i < count; i++) {
-        qv__weight w = open_weight(backends[i], &(shape){.outputs = 2, .inputs = 2}, weights);
+        qv__weight w = open_weight(backends[i], &(product){.s = {.outputs = 2, .inputs = 2}}, weights);
         backends[i]->ops->linear(backends[i], &(qv__linear){.w = &w});
     }
     close_backends(backends, count);
@@ -244,7 +262,7 @@ TEST(not_finite_stays_put) {
     p.w[44 * s.inputs] = -INFINITY;
     for (int64_t k = 0; k < s.inputs; k++) p.x[5 * s.inputs + k] = 0x1p-101f, p.x[6 * s.inputs + k] = 0x1p-100f;
     for (int i = 0; i < count; i++) {
-        qv__weight w = open_weight(backends[i], &s, p.w);
+        qv__weight w = open_weight(backends[i], &p, p.w);
         backends[i]->ops->linear(
             backends[i],
             &(qv__linear){
