@@ -263,7 +263,7 @@ class Qvec:
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen([self.program, "serve", self.model, "--load-format", "dummy", "--host", "127.0.0.1", "--port",
                                              str(PORT), *flags], stdout=log, stderr=log)
-        for _ in range(600):
+        for _ in range(1200):
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=2).close()
                 return {}
