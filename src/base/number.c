@@ -77,15 +77,21 @@ static decimal shortest(uint32_t fraction, uint32_t exponent) {
     return (decimal){s + (mid > half || (mid == half && (s & 1))), k};
 }
 
+/* Two digits at a time: half the divisions. */
 static char *put_digits(char *out, uint32_t digits, int count) {
-    for (int i = count - 1; i >= 0; i--, digits /= 10) out[i] = (char)('0' + digits % 10);
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                                "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
+    int i = count;
+    for (; i >= 2; i -= 2, digits /= 100) memcpy(out + i - 2, pairs + digits % 100 * 2, 2);
+    if (i) out[0] = (char)('0' + digits % 10);
     return out + count;
 }
 
-static int count_digits(uint32_t v) {
+static int count_digits(uint32_t v) { /* shortest floats mostly have 7 to 9 */
     static const uint32_t limits[] = {10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
-    int n = 1;
-    while (n < 10 && v >= limits[n - 1]) n++;
+    int n = 10;
+    while (n > 1 && v < limits[n - 2]) n--;
     return n;
 }
 

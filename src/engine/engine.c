@@ -264,7 +264,6 @@ static qv_status enqueue(qv__engine *e, qv__item *const *items, size_t count, in
     if (!qv__queue_add(&e->queue, items, count))
         return qv__fail(err, QV_NO_MEMORY, "out of memory for %zu more inputs in the queue", count);
     for (size_t i = 0; i < count; i++) items[i]->state = QV__ITEM_WAITING;
-    pthread_cond_signal(&e->work);
     if (qv__queue_next_deadline(q) < next) pthread_cond_signal(&e->tick);
     return QV_OK;
 }
@@ -285,6 +284,7 @@ qv_status qv__engine_submit(qv__engine *e, qv__item *const *items, size_t count,
     pthread_mutex_lock(&e->lock);
     status = enqueue(e, items, count, tokens, err);
     pthread_mutex_unlock(&e->lock);
+    if (!status) pthread_cond_signal(&e->work); /* with the lock free: the worker would wake up only to wait for it */
     return status;
 }
 

@@ -39,7 +39,7 @@ typedef struct {
 } exchange;
 
 static void set_deadline(exchange *x, int64_t seconds) {
-    if (x->peer) qv__watch_peer_deadline(x->server->watch, x->peer, seconds ? qv__now_ns() + seconds * 1000000000 : 0);
+    if (x->peer) x->peer->deadline_ns = seconds ? qv__now_ns() + seconds * 1000000000 : 0;
 }
 
 /* ---- bodies ---- */
@@ -136,7 +136,11 @@ static void respond(qv__request *request, qv__response *r) {
 
 /* qv__request.computed: any thread. */
 static void computed(qv__request *request) {
-    go_on(request->user, COMPUTED);
+    exchange *x = request->user;
+    qv__server *s = x->server;
+    atomic_fetch_add(&s->handled, 1); /* the server must not close before this is over; the request may be sooner */
+    go_on(x, COMPUTED);
+    atomic_fetch_sub(&s->handled, 1);
 }
 
 static enum MHD_Result send_answer(exchange *x) {
@@ -416,9 +420,8 @@ static void note_end(const exchange *x, bool sent) {
 void *qv__exchange_first_line(void *server, const char *url, struct MHD_Connection *connection) {
     const qv__server *s = server;
     const union MHD_ConnectionInfo *context = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    if (context && context->socket_context)
-        qv__watch_peer_deadline(s->watch, context->socket_context,
-                                qv__now_ns() + s->options.limits.head_seconds * 1000000000);
+    qv__peer *peer = context ? context->socket_context : NULL;
+    if (peer) peer->deadline_ns = qv__now_ns() + s->options.limits.head_seconds * 1000000000;
     return NULL; /* no exchange yet */
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -84,11 +85,12 @@ static void tend_lingering(qv__watch *w) {
 static void end_late_peers(qv__watch *w) {
     int64_t now = qv__now_ns();
     pthread_mutex_lock(&w->peer_lock);
-    for (qv__peer *p = w->peers; p; p = p->next)
-        if (p->deadline_ns && now > p->deadline_ns) {
+    for (qv__peer *p = w->peers; p; p = p->next) {
+        int64_t deadline = p->deadline_ns;
+        /* its thread may set another one just now, and that one counts */
+        if (deadline && now > deadline && atomic_compare_exchange_strong(&p->deadline_ns, &deadline, 0))
             shutdown(p->fd, SHUT_RDWR);
-            p->deadline_ns = 0;
-        }
+    }
     pthread_mutex_unlock(&w->peer_lock);
 }
 
@@ -260,11 +262,5 @@ void qv__watch_peer_remove(qv__watch *w, qv__peer *peer) {
     else
         w->peers = peer->next;
     if (peer->next) peer->next->previous = peer->previous;
-    pthread_mutex_unlock(&w->peer_lock);
-}
-
-void qv__watch_peer_deadline(qv__watch *w, qv__peer *peer, int64_t deadline_ns) {
-    pthread_mutex_lock(&w->peer_lock);
-    peer->deadline_ns = deadline_ns;
     pthread_mutex_unlock(&w->peer_lock);
 }

@@ -16,7 +16,7 @@ typedef struct qv__watch qv__watch;
 typedef struct qv__peer {
     struct qv__peer *next, *previous;
     int fd;
-    int64_t deadline_ns; /* the socket is shut down then; 0: never */
+    _Atomic int64_t deadline_ns; /* the socket is shut down then; 0: never */
 } qv__peer;
 
 qv__watch *qv__watch_open(void (*hung_up)(void *user), void (*late)(void *user));
@@ -35,5 +35,4 @@ void qv__watch_linger(qv__watch *watch, int fd);
 
 void qv__watch_peer_add(qv__watch *watch, qv__peer *peer);
 void qv__watch_peer_remove(qv__watch *watch, qv__peer *peer);
-void qv__watch_peer_deadline(qv__watch *watch, qv__peer *peer, int64_t deadline_ns);
 #endif

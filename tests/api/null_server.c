@@ -97,8 +97,8 @@ qv_status qv__engine_submit(qv__engine *engine, qv__item *const *items, size_t c
         last = &items[i]->next;
     }
     stats.waiting_items += (int64_t)count;
-    pthread_cond_signal(&more);
     pthread_mutex_unlock(&lock);
+    pthread_cond_signal(&more);
     return QV_OK;
 }
 
