@@ -2,12 +2,15 @@
 """What the HTTP side costs by itself: the server over a back end that computes nothing, beside a bare libmicrohttpd that
 says hello, driven by wrk over keep-alive connections on the same CPUs, in turns.
 
-    .venv/bin/python bench/serve.py [--build build] [--rounds 5] [--seconds 3] [--only small wide paced idle]
+    .venv/bin/python bench/serve.py [--build build] [--rounds 5] [--seconds 3] [--only small wide paced idle model]
 
 small    requests of one short text, answers of 128 floats as numbers: requests a second over hello's
 wide     the same with answers of 4,096 floats as base64
 paced    latency of `small` at half of its rate, due at fixed times (bench/load.c): P99 over the median
 idle     resident memory with 10,000 idle connections, each of which has sent one request
+model    the built-in model behind the server, 64 requests at a time, beside `qvec bench throughput` on the same texts
+
+CPU time of the server is told beside the rates: a busy machine spoils it less.
 
 Needs wrk (Debian: wrk) for the first three.
 """
@@ -23,10 +26,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 IDLE = 10_000
-CASES = ("small", "wide", "paced", "idle")
+PROMPTS, PROMPT_TOKENS = 400, 100
+CASES = ("small", "wide", "paced", "idle", "model")
 SCRIPT = """wrk.method = "POST"
 wrk.body = '%s'
 wrk.headers["Content-Type"] = "application/json"
@@ -71,15 +76,23 @@ class Bench:
             sys.exit(f"{case}: not every request was answered with 200\n{out}")
         return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
+    def timed(self, port, pid, case):
+        """(requests a second, the server's CPU time of one in microseconds)"""
+        before = cpu_seconds(pid)
+        rate = self.wrk(port, case)
+        return rate, (cpu_seconds(pid) - before) / (rate * self.options.seconds) * 1e6
+
     def beside_hello(self, case, size, mark):
-        rates, hellos = [], []
-        with started(self.hello) as (hello, _), self.server(size) as (port, _):
+        found, bare = [], []
+        with started(self.hello) as (hello, hello_pid), self.server(size) as (port, pid):
             for _ in range(self.options.rounds):
-                hellos.append(self.wrk(hello, case))
-                rates.append(self.wrk(port, case))
+                bare.append(self.timed(hello, hello_pid, case))
+                found.append(self.timed(port, pid, case))
+        rates, hellos = [one[0] for one in found], [one[0] for one in bare]
         ratios = sorted(rate / hello for rate, hello in zip(rates, hellos))
         print(f"{case:<6} {statistics.median(rates):8.0f} requests/s, hello {statistics.median(hellos):8.0f}; of hello: median "
-              f"{statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} (mark {mark})", flush=True)
+              f"{statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} (mark {mark}); CPU time a request "
+              f"{statistics.median(one[1] for one in found):.1f} us, hello {statistics.median(one[1] for one in bare):.1f}", flush=True)
         return statistics.median(rates)
 
     def small(self):
@@ -124,6 +137,63 @@ class Bench:
         print(f"idle   {IDLE} connections: {after >> 20} MiB resident, {before >> 20} without (mark 200 MB)", flush=True)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
+    def model(self):
+        qvec, ratios, cpu = os.path.join(self.options.build, "qvec"), [], []
+        port, result = free_port(), os.path.join(self.folder, "result.json")
+        texts = ["--num-prompts", str(PROMPTS), "--input-len", str(PROMPT_TOKENS), "--disable-tqdm"]
+        server = subprocess.Popen([qvec, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+                                  stderr=subprocess.DEVNULL)
+        try:
+            wait_for_port(port)
+            for seed in range(1, self.options.rounds + 1):
+                begun = children_seconds()
+                subprocess.run([qvec, "bench", "throughput", *texts, "--seed", str(seed), "--output-json", result],
+                               stdout=subprocess.DEVNULL, check=True)
+                alone, alone_cpu = read_json(result)["requests_per_second"], children_seconds() - begun
+                begun = cpu_seconds(server.pid)
+                subprocess.run([qvec, "bench", "serve", "--port", str(port), *texts, "--seed", str(seed), "--max-concurrency", "64",
+                                "--save-result", "--result-dir", self.folder, "--result-filename", "result.json"],
+                               stdout=subprocess.DEVNULL, check=True)
+                ratios.append(read_json(result)["request_throughput"] / alone)
+                cpu.append((cpu_seconds(server.pid) - begun) / alone_cpu)
+        finally:
+            server.terminate()
+            server.wait()
+        ratios.sort()
+        print(f"model  server over bench throughput: median {statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} "
+              f"(mark 0.95); its CPU time over the other's {statistics.median(cpu):.2f}", flush=True)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for_port(port):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+    sys.exit("model: the server did not start")
+
+
+def read_json(path):
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        user, system = f.read().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def children_seconds():
+    use = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return use.ru_utime + use.ru_stime
+
 
 def resident(pid):
     with open(f"/proc/{pid}/statm", encoding="ascii") as f:
@@ -138,7 +208,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=CASES, default=CASES)
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
-    if not shutil.which("wrk") and set(options.only) - {"idle"}:
+    if not shutil.which("wrk") and set(options.only) - {"idle", "model"}:
         sys.exit("wrk is not installed (Debian: apt-get install wrk)")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, folder)
@@ -149,6 +219,8 @@ def main():
             bench.paced(rate)
         if "idle" in options.only:
             bench.idle()
+        if "model" in options.only:
+            bench.model()
 
 
 if __name__ == "__main__":
