@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "bench/random.h"
+#include "bench/schedule.h"
 #include "bench/stats.h"
 #include "bench/texts.h"
 #include "check.h"
@@ -126,4 +127,73 @@ TEST(texts_begin_with_their_head) {
     CHECK_FAILS(qv__texts_make(&texts, &r, QV__TEXT_TOKENS_MAX + 1, NULL, &text, &err), QV_TOO_LONG, "1048576", err);
     qv__buffer_clear(&text);
     qv__texts_close(&texts);
+}
+
+/* ---- arrivals ---- */
+
+enum { ARRIVALS = 5000 };
+
+static double gaps[ARRIVALS];
+
+static void make_gaps(const qv__schedule *schedule, uint64_t seed) {
+    static double due[ARRIVALS];
+    qv__random r;
+    qv__random_seed(&r, seed);
+    qv__schedule_make(schedule, &r, due, ARRIVALS);
+    for (int i = 0; i < ARRIVALS; i++) gaps[i] = due[i] - (i ? due[i - 1] : 0);
+}
+
+/* Largest distance of the gaps' distribution from that of Erlang arrivals of a whole `shape`, mean 1 / rate. */
+static double distance_to_erlang(int shape, double rate) {
+    double worst = 0;
+    qv__sort_values(gaps, ARRIVALS);
+    for (int i = 0; i < ARRIVALS; i++) {
+        double x = gaps[i] * rate * shape, term = exp(-x), sum = term;
+        for (int k = 1; k < shape; k++) sum += term *= x / k;
+        double below = 1 - sum;
+        worst = fmax(worst, fmax(fabs(below - (double)i / ARRIVALS), fabs(below - (i + 1.0) / ARRIVALS)));
+    }
+    return worst;
+}
+
+/* Kolmogorov and Smirnov, p = 0.001. */
+static const double ks_limit = 1.95 / 70.71; /* over the root of ARRIVALS */
+
+TEST(arrivals_are_poisson) {
+    make_gaps(&(qv__schedule){.rate = 20, .burstiness = 1}, 11);
+    CHECK(distance_to_erlang(1, 20) < ks_limit);
+    CHECK(distance_to_erlang(3, 20) > 3 * ks_limit); /* and of no other kind */
+}
+
+TEST(arrivals_are_gamma) {
+    make_gaps(&(qv__schedule){.rate = 0.5, .burstiness = 3}, 12);
+    CHECK(distance_to_erlang(3, 0.5) < ks_limit);
+    CHECK(distance_to_erlang(1, 0.5) > 3 * ks_limit);
+}
+
+TEST(bursts_vary_more_than_poisson) {
+    make_gaps(&(qv__schedule){.rate = 10, .burstiness = 0.25}, 13);
+    double variation = qv__deviation(gaps, ARRIVALS) / qv__mean(gaps, ARRIVALS);
+    CHECK_MSG(fabs(variation / 2 - 1) < 0.1, "%g", variation); /* 1 / sqrt(0.25) */
+}
+
+TEST(arrivals_end_at_count_over_rate) {
+    double due[100];
+    qv__random r;
+    qv__random_seed(&r, 1);
+    qv__schedule_make(&(qv__schedule){.rate = 8, .burstiness = 1}, &r, due, 100);
+    CHECK(fabs(due[99] - 12.5) < 1e-9);
+    for (int i = 1; i < 100; i++) CHECK(due[i] >= due[i - 1]);
+    qv__schedule_make(&(qv__schedule){.rate = INFINITY, .burstiness = 1}, &r, due, 100);
+    CHECK(due[0] == 0 && due[99] == 0);
+    qv__schedule_make(&(qv__schedule){.rate = 4, .burstiness = INFINITY}, &r, due, 100);
+    for (int i = 0; i < 100; i++) CHECK(fabs(due[i] - (i + 1) / 4.0) < 1e-9);
+}
+
+TEST(ramps) {
+    qv__schedule s = {.ramp = QV__RAMP_EXPONENTIAL, .ramp_start = 1, .ramp_end = 100, .burstiness = INFINITY};
+    CHECK(qv__schedule_rate(&s, 0, 3) == 1 && fabs(qv__schedule_rate(&s, 1, 3) - 10) < 1e-9);
+    CHECK(fabs(qv__schedule_rate(&s, 2, 3) - 100) < 1e-9 && qv__schedule_rate(&s, 0, 1) == 1);
+    s.ramp = QV__RAMP_LINEAR;
+    CHECK(qv__schedule_rate(&s, 1, 3) == 50.5);
 }
