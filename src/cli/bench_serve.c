@@ -111,7 +111,7 @@ static void warn(const qv__bench_serve *b) {
         qv__warn("a sending thread was busy %.0f %% of the time: the client may be the bottleneck; give more "
                  "--client-threads or a machine of its own",
                  100 * b->totals.busiest);
-    else if (b->figures.lag_p99 > late)
+    else if (b->due && b->figures.lag_p99 > late)
         qv__warn("requests were sent up to %.1f ms (P99) late by the client itself, which the latencies include; give "
                  "it a machine of its own",
                  b->figures.lag_p99);

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -239,6 +240,36 @@ def test_concurrency_is_never_exceeded(bench):
             run = bench(stub.port, "--num-prompts", 400, "--max-concurrency", 13, "--client-threads", threads)
             assert run.status == 0 and run.result["completed"] == 400
             assert stub.peak <= 13 and stub.peak >= 10 and run.result["peak_concurrency"] == 13
+
+
+AT_A_TIME = 2000  # 10,000 pass as well, and take this stub ten seconds
+
+
+@pytest.fixture
+def many_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < AT_A_TIME + 500:
+        pytest.skip(f"{hard} open files are allowed, {AT_A_TIME + 500} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_thousands_at_a_time(bench, many_files, tmp_path):
+    """Nobody is answered before all are there."""
+    async def handle(stub, number, body):
+        if number == 0:
+            stub.full = asyncio.Event()
+        if stub.open == AT_A_TIME:
+            stub.full.set()
+        await stub.full.wait()
+        return await stubs.ok(body)
+
+    (tmp_path / "one.jsonl").write_text('{"text": "one"}')
+    with Stub(handle) as stub:
+        run = bench(stub.port, "--num-prompts", AT_A_TIME, "--dataset-name", "custom", "--dataset-path", tmp_path / "one.jsonl", timeout=120)
+    assert run.status == 0, run.err
+    assert (run.result["completed"], run.result["peak_concurrency"], stub.peak) == (AT_A_TIME, AT_A_TIME, AT_A_TIME)
 
 
 def test_arrivals_come_as_scheduled(bench):
