@@ -15,11 +15,11 @@ FUZZ_SECONDS ?= 600
 .PHONY: build run test soak bench bench-peers fuzz wheel format install help packages test-packages all clean
 .DEFAULT_GOAL = build
 
-build: $(BUILD)/build.ninja ## build/qvec and the built-in model (the default)
+build: $(BUILD)/build.ninja ## build/qvec (the default)
 	@ninja -C $(BUILD) front
 
-run: build ## build, then a short session: tokens, vectors, similarities
-	@tools/session.sh $(BUILD)
+run: build ## build, then a short session: texts and pictures embedded, ranked, found
+	@tools/session.py $(BUILD)
 
 test: test-packages $(BUILD)/build.ninja .venv/ready .venv-python/ready .venv-cohere5/ready ## everything: C tests, sanitizers, Python tests, fuzzing (10 minutes on two cores)
 	@tools/run_tests.py --build $(BUILD) --python .venv/bin/python

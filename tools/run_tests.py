@@ -292,7 +292,8 @@ def suite_install(suite):
     suite.must("meson install", ["meson", "install", "-C", suite.build, "--no-rebuild", "--quiet", "--destdir", root])
     prefix = os.path.join(root, "usr", "local")
     for name in ("bin/qvec", "include/qvec/qvec.h", "lib/**/libqvec.so", "lib/**/libqvec.a", "lib/**/pkgconfig/qvec.pc",
-                 "share/man/man1/qvec.1", *[f"share/qvec/models/dummy-small/{f}" for f in ("config.json", "tokenizer.json", "README.md")]):
+                 "share/man/man1/qvec.1", *[f"share/qvec/models/{m}/{f}" for m in ("mini",)
+                   for f in ("config.json", "tokenizer.json", "model.safetensors", "expected.json", "README.md")]):
         suite.check(f"installs {name}", [] if glob.glob(os.path.join(prefix, name), recursive=True) else [f"{name} is not under {prefix}"])
     library = glob.glob(os.path.join(prefix, "lib", "**", "libqvec.so"), recursive=True)
     if library:
@@ -316,7 +317,7 @@ def check_example(suite, prefix, library):
     where = os.path.dirname(library)
     environment = {"PKG_CONFIG_PATH": os.path.join(where, "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": os.path.dirname(os.path.dirname(prefix)),
                    "LD_LIBRARY_PATH": where}
-    model = os.path.join(prefix, "share", "qvec", "models", "dummy-small")
+    model = os.path.join(prefix, "share", "qvec", "models", "mini")
     flags = suite.must("pkg-config qvec", ["pkg-config", "--cflags", "--libs", "qvec"], **environment).split()
     needs = suite.must("pkg-config, private", ["pkg-config", "--print-requires-private", "qvec"], **environment).split()
     others = subprocess.run(["pkg-config", "--libs", *needs], stdout=subprocess.PIPE, check=True).stdout.decode().split()
@@ -326,14 +327,15 @@ def check_example(suite, prefix, library):
         program = os.path.join(suite.logs, "embed-" + kind)
         status, output = suite.run(["cc", "-Wall", "-Werror", example, "-o", program, *words], **environment)
         if not status:
-            status, output = suite.run([program, model], timeout=120, QVEC_LOAD_FORMAT="dummy", **environment)
+            status, output = suite.run([program, model], timeout=120, **environment)
         suite.check(f"examples/embed.c against the installed library, {kind}", [output] if status else [])
 
 
 def check_program(suite, prefix):
-    """The installed program finds the built-in model by itself."""
+    """The installed program finds the built-in models by itself."""
     program = os.path.join(prefix, "bin", "qvec")
-    for arguments in (["--version"], ["--help"], ["embed", "--text", "hello"]):
+    for arguments in (["--version"], ["--help"], ["embed", "--text", "hello"],
+                      ["rerank", "--query", "a", "--document", "b"], ["verify"]):
         status, output = suite.run([program, *arguments], timeout=120)
         suite.check("installed qvec " + " ".join(arguments), [output] if status or not output.strip() else [])
 

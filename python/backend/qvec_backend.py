@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NATIVE = next((place for place in (os.path.join(HERE, "native"), os.path.dirname(HERE))
                if os.path.exists(os.path.join(place, "include", "qvec", "qvec.h"))), None)
 LIBRARY = "libqvec.so.0"
+BUILTIN = ("mini",)
 SKIPPED = ("__pycache__", ".mypy_cache", ".pytest_cache")
 
 
@@ -77,10 +78,10 @@ def build_native():
         subprocess.run(["meson", "setup", folder, NATIVE, "--buildtype=release", "-Dtests=false"], check=True)
     subprocess.run(["ninja", "-C", folder, "wheel"], check=True, stdout=sys.stderr)
     files = {f"qvec/{LIBRARY}": os.path.join(folder, "src", LIBRARY), "qvec/bin/qvec": os.path.join(folder, "qvec")}
-    for where, _, names in sorted(os.walk(os.path.join(folder, "models"))):
-        relative = os.path.relpath(where, folder)
-        if os.path.exists(os.path.join(where, "config.json")):
-            files.update({f"qvec/{relative}/{name}": os.path.join(where, name) for name in sorted(names)})
+    for model in BUILTIN:
+        for where, folders, names in os.walk(os.path.join(NATIVE, "models", model)):
+            folders[:] = sorted(set(folders) - {"train", *SKIPPED})
+            files.update({"qvec/" + os.path.relpath(os.path.join(where, name), NATIVE): os.path.join(where, name) for name in sorted(names)})
     return files
 
 

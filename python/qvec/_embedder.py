@@ -52,7 +52,7 @@ class Opened:
     def _open(self) -> None:
         given = dict(self._options)
         model = given.pop("model")
-        # The built-in model does what is wanted; a folder says itself what it is.
+        # A folder says itself what it is; of the built-in models there is one for each class.
         self._model = Model(model, self._task if model is None else "auto", **given)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -24,9 +24,8 @@ TICK_SECONDS = 0.05
 
 _PATH_MAX = 4096
 _TASKS = {"auto": _native.TASK_AUTO, "embed": _native.TASK_EMBED, "rerank": _native.TASK_RERANK}
-# The models that come along, best first, by task; those without weights have them made by rule.
-_BUILTIN = {"embed": ("mini", "dummy-small"), "rerank": ("mini-reranker", "dummy-small")}
-_WITHOUT_WEIGHTS = frozenset(("dummy-small",))
+# The models that come along, by task.
+_BUILTIN = {"embed": ("mini",), "rerank": ("mini-reranker", "mini")}
 
 
 class _Handle:
@@ -53,8 +52,7 @@ class Model:
         if task not in _TASKS:
             raise InvalidInput(f"task is {task!r}; it must be auto, embed or rerank")
         if model is None:
-            self.folder, rule_made = builtin(task)
-            load_format = "dummy" if rule_made and load_format in (None, "auto") else load_format
+            self.folder = builtin(task)
         else:
             self.folder = _find(model, download_dir)
         options = _native.ModelOptions(task=_TASKS[task])
@@ -199,14 +197,12 @@ def _model_places() -> Iterator[Path]:
     yield Path("/usr/share/qvec/models")
 
 
-def builtin(task: str) -> tuple[str, bool]:
-    """The folder of the model that comes along, and whether its weights are to be made by rule."""
-    places = list(_model_places())
-    for name in _BUILTIN["rerank" if task == "rerank" else "embed"]:
-        for place in places:
-            folder = place / name
-            if (folder / "config.json").exists() and (folder / "tokenizer.json").exists():
-                return str(folder), name in _WITHOUT_WEIGHTS
+def builtin(task: str) -> str:
+    """The folder of the model that comes along for a task."""
+    names = _BUILTIN["rerank" if task == "rerank" else "embed"]
+    for folder in (place / name for name in names for place in _model_places()):
+        if (folder / "config.json").exists() and (folder / "tokenizer.json").exists():
+            return str(folder)
     raise from_status(-6, "the built-in model was not found beside the library; name a model: a folder or an org/name")
 
 

@@ -118,13 +118,12 @@ static bool open_named(qv__bench_serve *b, const char *name, qv_error *err) {
 
 /* --tokenizer; or MODEL, what the server says its folder is, and the built-in model's. */
 static qv_status find_tokenizer(qv__bench_serve *b, const char *root, qv_error *err) {
-    const char *builtin;
     qv_error other = {0};
     if (b->skip_tokenizer) return QV_OK;
     if (b->tokenizer) return open_named(b, b->tokenizer, err) ? QV_OK : err->code;
     if (open_named(b, b->model.model, err) || open_tokenizer(b, root, &other)) return QV_OK;
-    bool ours = b->model_id && !strcmp(b->model_id, "qvec"); /* what `qvec serve` calls the built-in model */
-    char *folder = ours ? qv__builtin_folder(&builtin) : NULL;
+    bool ours = b->model_id && !strcmp(b->model_id, "qvec"); /* what `qvec serve` calls a built-in model */
+    char *folder = ours ? qv__builtin_folder(QV_TASK_EMBED) : NULL;
     bool found = folder && open_tokenizer(b, folder, &other);
     qv__free(folder);
     if (found) return QV_OK;

@@ -7,8 +7,6 @@
 #include "base/memory.h"
 #include "store/file.h"
 
-/* Best first. */
-static const char *const models[] = {"mini", "dummy-small"};
 /* From the program's own folder: build/qvec beside build/models, PREFIX/bin/qvec, build/qvec inside the sources. */
 static const char *const places[] = {"models", "../share/qvec/models", "../models"};
 
@@ -28,17 +26,17 @@ static char *candidate(const char *home, const char *place, const char *model) {
     return NULL;
 }
 
-char *qv__builtin_folder(const char **name) {
+char *qv__builtin_folder(qv_task task) {
     char home[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", home, sizeof home - 1);
     if (n <= 0) return NULL;
     home[n] = 0;
     char *slash = strrchr(home, '/');
     if (slash) *slash = 0;
-    for (size_t m = 0; m < sizeof models / sizeof *models; m++)
-        for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
-            char *folder = candidate(home, places[p], models[m]);
-            if (folder) return *name = models[m], folder;
-        }
-    return NULL;
+    char *folder = NULL;
+    /* An embedding model can be read as a reranker, a poor one. */
+    for (size_t p = 0; p < sizeof places / sizeof *places && !folder && task == QV_TASK_RERANK; p++)
+        folder = candidate(home, places[p], "mini-reranker");
+    for (size_t p = 0; p < sizeof places / sizeof *places && !folder; p++) folder = candidate(home, places[p], "mini");
+    return folder;
 }

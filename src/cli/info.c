@@ -290,8 +290,8 @@ static bool print_json(const facts *f) {
 
 static int run(const info *o) {
     char *folder;
-    qv__checkpoint_options options = {.headers_only = true};
-    if (!qv__model_flags_folder(&o->model, &folder, &options.load_format)) return QV__EXIT_MODEL;
+    qv__checkpoint_options options = {.headers_only = true, .load_format = o->model.load_format};
+    if (!qv__model_flags_folder(&o->model, QV_TASK_EMBED, &folder)) return QV__EXIT_MODEL;
     qv__checkpoint *c = NULL;
     qv_error err = {0};
     facts f;

@@ -71,22 +71,22 @@ bool qv__take_model(const qv__words *words, qv__model_flags *flags) {
     return true;
 }
 
-static bool builtin(const qv__model_flags *flags, char **folder, const char **load_format) {
-    const char *name = NULL;
-    *folder = qv__builtin_folder(&name);
-    if (!*folder) {
-        qv__complain("the built-in model was not found beside the program; name a MODEL: a folder or an org/name");
-        return false;
-    }
-    bool has_weights = strcmp(name, "dummy-small") != 0;
-    if (!has_weights && (!flags->load_format || !strcmp(flags->load_format, "auto"))) *load_format = "dummy";
-    return true;
+qv_task qv__model_flags_task(const qv__model_flags *flags, qv_task wanted) {
+    if (flags->task && !strcmp(flags->task, "embed")) return QV_TASK_EMBED;
+    if (flags->task && !strcmp(flags->task, "rerank")) return QV_TASK_RERANK;
+    return wanted;
 }
 
-bool qv__model_flags_folder(const qv__model_flags *flags, char **folder, const char **load_format) {
+static bool builtin(qv_task task, char **folder) {
+    *folder = qv__builtin_folder(task);
+    if (!*folder)
+        qv__complain("the built-in model was not found beside the program; name a MODEL: a folder or an org/name");
+    return *folder;
+}
+
+bool qv__model_flags_folder(const qv__model_flags *flags, qv_task wanted, char **folder) {
     *folder = NULL;
-    *load_format = flags->load_format;
-    if (!flags->model) return builtin(flags, folder, load_format);
+    if (!flags->model) return builtin(qv__model_flags_task(flags, wanted), folder);
     qv_error err = {0};
     if (!qv__model_folder(flags->model, flags->download_dir, folder, &err)) return true;
     qv__complain("%s", err.message);

@@ -24,18 +24,21 @@ enum { QV__MODEL_ROWS = 3, QV__COMPUTE_ROWS = 8 };
 /* Takes MODEL from the arguments without a flag (at most one). False: it was given twice, which has been printed. */
 bool qv__take_model(const qv__words *words, qv__model_flags *flags);
 
-/* Resolves MODEL. *folder: malloc'd; *load_format: what to open it with (a folder of the built-in model without weights
- * is opened with dummy ones). False: the reason has been printed. */
-bool qv__model_flags_folder(const qv__model_flags *flags, char **folder, const char **load_format);
+/* --task, or what the command wants without it. */
+qv_task qv__model_flags_task(const qv__model_flags *flags, qv_task wanted);
 
 /* As the library spells it: vLLM's None is none. */
 const char *qv__model_flags_quantization(const qv__model_flags *flags);
 
-/* "Qwen/Qwen3-VL-Embedding-2B", a path as typed, or "qvec/dummy-small": what the model is called in messages. Static or
- * the caller's memory. */
+/* Resolves MODEL; without one, the built-in model for the task. *folder: malloc'd. False: the reason has been printed.
+ */
+bool qv__model_flags_folder(const qv__model_flags *flags, qv_task wanted, char **folder);
+
+/* "Qwen/Qwen3-VL-Embedding-2B", a path as typed, or "the built-in model": what the model is called in messages. Static
+ * or the caller's memory. */
 const char *qv__model_flags_name(const qv__model_flags *flags);
 
-/* Resolves and opens. wanted: the task that the command needs (AUTO: either). The built-in model does both. media_root
- * may be NULL. False: the reason has been printed. */
+/* Resolves and opens. wanted: the task that the command needs (AUTO: either; of the built-in models the embedding one).
+ * media_root may be NULL. False: the reason has been printed. */
 bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const char *media_root, qv_model **out);
 #endif

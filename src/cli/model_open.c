@@ -9,12 +9,6 @@ static int64_t cache_size(int64_t flag) {
     return flag < 0 ? 0 : flag == 0 ? -1 : flag;
 }
 
-static qv_task task_of(const qv__model_flags *flags, qv_task wanted) {
-    if (flags->task && !strcmp(flags->task, "embed")) return QV_TASK_EMBED;
-    if (flags->task && !strcmp(flags->task, "rerank")) return QV_TASK_RERANK;
-    return flags->model ? QV_TASK_AUTO : wanted; /* the built-in model does what is wanted */
-}
-
 static bool check_task(const qv__model_flags *flags, qv_task wanted, const qv_model *model) {
     qv_model_facts facts;
     qv_model_get_facts(model, &facts);
@@ -31,7 +25,9 @@ static bool check_task(const qv__model_flags *flags, qv_task wanted, const qv_mo
 bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const char *media_root, qv_model **out) {
     char *folder;
     const qv__limits *l = &flags->limits;
-    qv_model_options options = {.task = task_of(flags, wanted),
+    qv_task asked = qv__model_flags_task(flags, flags->model ? QV_TASK_AUTO : wanted);
+    qv_model_options options = {.task = asked,
+                                .load_format = flags->load_format,
                                 .cpu_tier = flags->cpu_tier,
                                 .quantization = qv__model_flags_quantization(flags),
                                 .threads = (int)flags->threads,
@@ -49,7 +45,7 @@ bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const ch
                                 .max_decode_seconds = l->decode_seconds,
                                 .media_root = media_root};
     *out = NULL;
-    if (!qv__model_flags_folder(flags, &folder, &options.load_format)) return false;
+    if (!qv__model_flags_folder(flags, wanted, &folder)) return false;
     qv_error err = {0};
     qv_status status = qv_model_open(folder, &options, out, &err);
     qv__free(folder);

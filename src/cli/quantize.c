@@ -34,8 +34,9 @@ static bool tick(void *user, int64_t done, int64_t total) {
 
 static int run(quantize *q) {
     char *folder;
-    qv__quantize_options options = {.threads = (int)q->model.threads, .progress = tick, .user = q};
-    if (!qv__model_flags_folder(&q->model, &folder, &options.load_format)) return QV__EXIT_MODEL;
+    qv__quantize_options options = {
+        .load_format = q->model.load_format, .threads = (int)q->model.threads, .progress = tick, .user = q};
+    if (!qv__model_flags_folder(&q->model, QV_TASK_EMBED, &folder)) return QV__EXIT_MODEL;
     qv_error err = {0};
     qv__interrupts_note();
     qv__progress_start(&q->progress, !q->no_progress);

@@ -329,3 +329,19 @@ qv_status qv__record_parts(qv__record *r, const json_t *object, const char *name
     input->part_count = l.count;
     return status;
 }
+
+qv_status qv__record_side(qv__record *r, const json_t *value, const char *name, qv_input *input) {
+    if (json_is_object(value)) {
+        qv__record_warn_parts(r, value);
+        return qv__record_parts(r, value, name, input);
+    }
+    if (!json_is_string(value))
+        return qv__fail(r->err, QV_INVALID_ARGUMENT, "%s must be a string or an object with text, image or video",
+                        name);
+    qv_part *part = qv__arena_alloc(&r->arena, 1, sizeof *part);
+    if (!part) return qv__fail(r->err, QV_NO_MEMORY, "out of memory for %s", name);
+    *part = (qv_part){.kind = QV_PART_TEXT, .data = json_string_value(value), .size = json_string_length(value)};
+    input->parts = part;
+    input->part_count = 1;
+    return QV_OK;
+}

@@ -62,6 +62,8 @@ qv_status qv__record_prompt(const qv__record *r, qv_prompt *out);
 /* text, image and video of an object (the line's own or one below it) as the parts of `input`, videos first, then
  * pictures, then texts, as the reference orders them. `name` stands in messages. */
 qv_status qv__record_parts(qv__record *r, const json_t *object, const char *name, qv_input *input);
+/* A query or document: a string, or an object with parts. */
+qv_status qv__record_side(qv__record *r, const json_t *value, const char *name, qv_input *input);
 /* instruction, min_pixels, max_pixels, apply_orientation, fps, max_frames, max_length. */
 qv_status qv__record_wishes(const qv__record *r, qv_input *input);
 

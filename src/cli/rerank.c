@@ -58,28 +58,12 @@ typedef struct {
 
 /* ---- from a line to items ---- */
 
-static qv_status read_side(qv__record *r, const json_t *value, const char *name, qv_input *input) {
-    if (json_is_object(value)) {
-        qv__record_warn_parts(r, value);
-        return qv__record_parts(r, value, name, input);
-    }
-    if (!json_is_string(value))
-        return qv__fail(r->err, QV_INVALID_ARGUMENT, "%s must be a string or an object with text, image or video",
-                        name);
-    qv_part *part = qv__arena_alloc(&r->arena, 1, sizeof *part);
-    if (!part) return qv__fail(r->err, QV_NO_MEMORY, "out of memory for %s", name);
-    *part = (qv_part){.kind = QV_PART_TEXT, .data = json_string_value(value), .size = json_string_length(value)};
-    input->parts = part;
-    input->part_count = 1;
-    return QV_OK;
-}
-
 static qv_status read_query(const rerank *o, qv__record *r, job *j, qv_input *query) {
     const json_t *value = json_object_get(r->root, "query");
     *query = (qv_input){0};
     qv__wishes_apply(&o->wishes, query);
     if (!value) return qv__fail(r->err, QV_INVALID_ARGUMENT, "there is no \"query\"");
-    qv_status status = read_side(r, value, "\"query\"", query);
+    qv_status status = qv__record_side(r, value, "\"query\"", query);
     if (!status) status = qv__record_wishes(r, query);
     j->top_n = o->top_n;
     if (!status) status = qv__record_int(r, "top_n", 1, DOCUMENTS_MAX, &j->top_n);
@@ -112,7 +96,7 @@ static qv_status prepare_documents(const rerank *o, qv__entry *entry, job *j, qv
         qv_input document = {0};
         qv_error *own = &j->group.errors[i];
         qv__text_print(name, sizeof name, "documents[%zu]", i);
-        status = read_side(&entry->record, json_array_get(documents, i), name, &document);
+        status = qv__record_side(&entry->record, json_array_get(documents, i), name, &document);
         if (status) return status;
         status = qv__session_prepare_document(o->opened, query, &document, o->folder, &j->group.items[i],
                                               &j->group.facts[i], own);

@@ -146,8 +146,7 @@ static qv_status read_config(const char *folder, qv__config *config, qv_error *e
 /* False: the reason has been printed. */
 static bool open_model(tokenize *t) {
     char *folder;
-    const char *load_format;
-    if (!qv__model_flags_folder(&t->model, &folder, &load_format)) return false;
+    if (!qv__model_flags_folder(&t->model, QV_TASK_EMBED, &folder)) return false;
     qv_error err = {0};
     qv_status status = read_config(folder, &t->config, &err);
     if (!status) status = qv__tokenizer_open(folder, &t->tokenizer, &err);

@@ -1,5 +1,6 @@
 /* qvec verify: proves an install, step by step: the folder opens, its tensors are all there and finite, two kernel
- * tiers give the same bytes, and answers equal the published ones. With --against: another server instead. */
+ * tiers give the same bytes, and answers equal those stored beside the weights or published for them. With --against:
+ * another server instead. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -10,8 +11,10 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "cli/against.h"
+#include "cli/builtin.h"
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/expected.h"
 #include "cli/model_flags.h"
 #include "cli/published.h"
 #include "kernels/tier.h"
@@ -19,14 +22,13 @@
 #include "store/dummy.h"
 #include "store/quantized.h"
 
-/* Of a score or a cosine when matrices are 8-bit codes. */
+/* Of a score, a cosine or 1 - cosine when matrices are 8-bit codes. */
 static const double INT8_TOLERANCE = 0.02;
 
 typedef struct {
     qv__model_flags model;
     const char *against, *against_model, *against_key, *prompt;
-    const char *load_format; /* resolved */
-    char *folder;
+    char *folder; /* the one looked at */
     int failures;
 } verify;
 
@@ -120,9 +122,10 @@ static qv_part text_part(const char *text) {
 }
 
 static qv_status open_tier(const verify *v, const char *tier, qv_model **out, qv_error *err) {
-    qv_model_options options = {.load_format = v->load_format,
+    qv_model_options options = {.load_format = v->model.load_format,
                                 .cpu_tier = tier,
                                 .threads = (int)v->model.threads,
+                                .media_root = v->folder,
                                 .quantization = qv__model_flags_quantization(&v->model)};
     return qv_model_open(v->folder, &options, out, err);
 }
@@ -174,75 +177,120 @@ static void check_tiers(verify *v) {
     qv__free(plain);
 }
 
+/* ---- stored answers ---- */
+
+static const double VECTORS_APART = 1e-6, SCORES_APART = 1e-5;
+
+/* Whether there were any. */
+static bool check_expected(verify *v, qv_model *model) {
+    qv__expected expected;
+    qv__expected_result r = {0};
+    qv_error err = {0};
+    double allowed = model->task == QV_TASK_RERANK ? SCORES_APART : VECTORS_APART;
+    if (model->int8) allowed = INT8_TOLERANCE;
+    qv_status status = qv__expected_open(v->folder, &expected, &err);
+    if (status == QV_NOT_FOUND) return false;
+    if (!status) status = qv__expected_compare(&expected, model, &r, &err);
+    if (status)
+        tell(v, false, "stored answers: %s", err.message);
+    else
+        tell(v, r.distance <= allowed, "%zu stored answers of the reference: largest %s %.2g (%s), allowed %.2g",
+             r.cases, model->task == QV_TASK_RERANK ? "difference" : "1 - cosine", r.distance, r.worst, allowed);
+    qv__expected_close(&expected);
+    return true;
+}
+
 /* ---- published values ---- */
 
-static double cosine(const float *a, const float *b, int size) {
+static double dot(const float *a, const float *b, size_t size) {
     double sum = 0;
-    for (int i = 0; i < size; i++) sum += (double)a[i] * (double)b[i];
+    for (size_t i = 0; i < size; i++) sum += (double)a[i] * (double)b[i];
     return sum;
 }
 
-/* Largest difference, or infinity on failure. */
-static double compare_vectors(qv_model *model, const qv__published *p, qv_error *err) {
-    enum { MOST = 8 };
-    qv_part parts[MOST];
-    qv_input inputs[MOST] = {0};
-    qv_embedding vectors[MOST] = {0};
+/* The largest difference of cosines, or of the known values' cosine from 1. */
+static double compare_found(const qv__published *p, const qv_embedding *vectors) {
     double worst = 0;
-    for (size_t i = 0; i < p->text_count; i++) {
-        parts[i] = text_part(p->texts[i]);
-        inputs[i] = (qv_input){.parts = &parts[i], .part_count = 1, .prompt = p->prompt, .instruction = p->instruction};
-    }
-    if (qv_model_embed(model, inputs, p->text_count, vectors, err)) worst = INFINITY;
-    for (size_t i = 0; i < p->pair_count && isfinite(worst); i++) {
+    for (size_t i = 0; i < p->pair_count; i++) {
         const qv__published_pair *pair = &p->pairs[i];
-        double found = cosine(vectors[pair->query].values, vectors[pair->document].values, vectors[0].dimensions);
+        const float *query = vectors[pair->query].values;
+        double found = dot(query, vectors[pair->document].values, (size_t)vectors[0].dimensions);
         worst = fmax(worst, fabs(found - pair->value));
     }
-    for (size_t i = 0; i < p->value_count && isfinite(worst); i++)
-        worst = fmax(worst, fabs((double)vectors[0].values[i] - (double)p->values[i]));
-    qv_embedding_clear(vectors, p->text_count);
-    return worst;
-}
-
-static double compare_scores(qv_model *model, const qv__published *p, qv_error *err) {
-    double worst = 0;
-    for (size_t i = 0; i < p->pair_count && isfinite(worst); i++) {
-        const qv__published_pair *pair = &p->pairs[i];
-        qv_part query = text_part(p->texts[pair->query]), document = text_part(p->texts[pair->document]);
-        qv_input q = {.parts = &query, .part_count = 1, .instruction = p->instruction};
-        qv_input d = {.parts = &document, .part_count = 1};
-        qv_score score;
-        if (qv_model_rerank(model, &q, &d, 1, &score, err)) return INFINITY;
-        worst = fmax(worst, fabs((double)score.score - pair->value));
+    for (size_t i = 0; p->values && i < p->text_count; i++) {
+        const float *stored = p->values + i * p->value_count, *found = vectors[i].values + p->value_offset;
+        double lengths = dot(found, found, p->value_count) * dot(stored, stored, p->value_count);
+        worst = fmax(worst, 1 - dot(found, stored, p->value_count) / sqrt(lengths));
     }
     return worst;
 }
 
-static bool is_seed_zero(const char *load_format) {
-    return load_format && (!strcmp(load_format, "dummy") || !strcmp(load_format, "dummy:0"));
+static qv_input input_of(const qv__published *p, size_t i, const qv_part *part) {
+    return (qv_input){
+        .parts = part, .part_count = 1, .prompt = p->prompt, .instruction = i < p->query_count ? p->instruction : NULL};
 }
 
-static void check_published(verify *v) {
+static qv_status compare_vectors(qv_model *model, const qv__published *p, double *worst, qv_error *err) {
+    qv_part *parts = qv__alloc_array(p->text_count, sizeof *parts);
+    qv_input *inputs = qv__alloc_array(p->text_count, sizeof *inputs);
+    qv_embedding *vectors = qv__calloc(p->text_count, sizeof *vectors);
+    qv_status status = QV_OK;
+    if (!parts || !inputs || !vectors)
+        status = qv__fail(err, QV_NO_MEMORY, "out of memory for %zu texts", p->text_count);
+    for (size_t i = 0; i < p->text_count && !status; i++) {
+        parts[i] = text_part(p->texts[i]);
+        inputs[i] = input_of(p, i, &parts[i]);
+    }
+    if (!status) status = qv_model_embed(model, inputs, p->text_count, vectors, err);
+    if (!status) *worst = compare_found(p, vectors);
+    if (vectors) qv_embedding_clear(vectors, p->text_count);
+    qv__free(vectors);
+    qv__free(inputs);
+    qv__free(parts);
+    return status;
+}
+
+static qv_status compare_scores(qv_model *model, const qv__published *p, double *worst, qv_error *err) {
+    *worst = 0;
+    for (size_t i = 0; i < p->pair_count; i++) {
+        const qv__published_pair *pair = &p->pairs[i];
+        qv_part query = text_part(p->texts[pair->query]), document = text_part(p->texts[pair->document]);
+        qv_input q = input_of(p, (size_t)pair->query, &query), d = input_of(p, (size_t)pair->document, &document);
+        qv_score score;
+        qv_status status = qv_model_rerank(model, &q, &d, 1, &score, err);
+        if (status) return status;
+        *worst = fmax(*worst, fabs((double)score.score - pair->value));
+    }
+    return QV_OK;
+}
+
+static void check_one_published(verify *v, qv_model *model, const qv__published *p) {
+    double worst = 0, allowed = model->int8 ? fmax(p->tolerance, INT8_TOLERANCE) : p->tolerance;
+    qv_error err = {0};
+    qv_status status =
+        p->task == QV_TASK_RERANK ? compare_scores(model, p, &worst, &err) : compare_vectors(model, p, &worst, &err);
+    if (status)
+        tell(v, false, "%s: %s", p->name, err.message);
+    else
+        tell(v, worst <= allowed, "%s: largest difference %.2g, allowed %.2g%s", p->name, worst, allowed,
+             worst <= allowed ? "" : " (are these the published weights, untuned?)");
+}
+
+static void check_answers(verify *v) {
     qv_model *model = NULL;
     qv_error err = {0};
     if (open_tier(v, NULL, &model, &err)) {
         tell(v, false, "%s", err.message);
         return;
     }
-    bool dummy = qv__checkpoint_is_dummy(model->checkpoint);
-    const qv__published *p = qv__published_find(model->task, qv__checkpoint_config(model->checkpoint), dummy);
-    if (!p || (dummy && !is_seed_zero(v->load_format)))
-        printf("-     no answers were published for a model of this shape\n");
-    else {
-        double worst = p->task == QV_TASK_RERANK ? compare_scores(model, p, &err) : compare_vectors(model, p, &err);
-        double allowed = model->int8 ? fmax(p->tolerance, INT8_TOLERANCE) : p->tolerance;
-        if (isfinite(worst))
-            tell(v, worst <= allowed, "%s: largest difference %.2g, allowed %.2g%s", p->name, worst, allowed,
-                 worst <= allowed || dummy ? "" : " (are these the published weights, untuned?)");
-        else
-            tell(v, false, "%s: %s", p->name, err.message);
+    const qv__config *config = qv__checkpoint_config(model->checkpoint);
+    bool dummy = qv__checkpoint_is_dummy(model->checkpoint), any = false;
+    if (!dummy) {
+        any = check_expected(v, model);
+        for (const qv__published *p = NULL; (p = qv__published_next(p, model->task, config)); any = true)
+            check_one_published(v, model, p);
     }
+    if (!any) printf("-     no answers are stored beside these weights or were published for them\n");
     qv_model_close(&model);
 }
 
@@ -267,20 +315,39 @@ static int run_against(verify *v) {
 
 /* ---- the command ---- */
 
-static int run(verify *v) {
-    if (!qv__model_flags_folder(&v->model, &v->folder, &v->load_format)) return QV__EXIT_MODEL;
-    if (v->against) return run_against(v);
+/* The folder's own checks. */
+static int check_folder(verify *v) {
     qv__checkpoint *c = NULL;
     qv_error err = {0};
-    qv__checkpoint_options options = {.load_format = v->load_format, .threads = (int)v->model.threads};
+    qv__checkpoint_options options = {.load_format = v->model.load_format, .threads = (int)v->model.threads};
     if (qv__checkpoint_open(v->folder, &options, &c, &err)) return qv__complain("%s", err.message), QV__EXIT_MODEL;
     tell(v, true, "%s opens: %s model", v->folder, qv__checkpoint_task(c) == QV_TASK_RERANK ? "rerank" : "embedding");
     check_tensors(v, c);
     check_finite(v, c);
     qv__checkpoint_close(&c);
     if (!v->failures) check_tiers(v);
-    if (!v->failures) check_published(v);
+    if (!v->failures) check_answers(v);
     return v->failures ? QV__EXIT_FAILED : QV__EXIT_DONE;
+}
+
+static int run_model(verify *v, qv_task wanted) {
+    if (!qv__model_flags_folder(&v->model, wanted, &v->folder)) return QV__EXIT_MODEL;
+    int status = v->against ? run_against(v) : check_folder(v);
+    qv__free(v->folder);
+    v->folder = NULL;
+    return status;
+}
+
+/* Without MODEL both built-in ones; against a server, the one that embeds. */
+static int run(verify *v) {
+    int status = run_model(v, QV_TASK_EMBED);
+    if (v->model.model || v->against || status) return status;
+    char *reranker = qv__builtin_folder(QV_TASK_RERANK);
+    bool another = reranker && strstr(reranker, "mini-reranker");
+    qv__free(reranker);
+    if (!another) return status;
+    printf("\n");
+    return run_model(v, QV_TASK_RERANK);
 }
 
 #define OWN(field) offsetof(verify, field)
@@ -314,8 +381,8 @@ int qv__command_verify(int argc, char **argv) {
     };
     qv__usage usage = {
         .name = "verify",
-        .summary = "proof that an install works: files, weights, kernels, published answers",
-        .examples = "  qvec verify                                      the built-in model\n"
+        .summary = "proof that an install works: files, weights, kernels, stored and published answers",
+        .examples = "  qvec verify                                      the built-in models\n"
                     "  qvec verify Qwen/Qwen3-VL-Embedding-2B           against the model card's own numbers\n"
                     "  qvec verify MODEL --against http://host:8000     do old vectors and ours agree?\n",
         .usage = "[MODEL] [flags]",
@@ -328,6 +395,5 @@ int qv__command_verify(int argc, char **argv) {
     if (words.count) v.model.model = words.items[0].text;
     int status = parsed == QV__PARSED ? run(&v) : parsed == QV__PARSED_HELP ? QV__EXIT_DONE : QV__EXIT_USAGE;
     qv__words_clear(&words);
-    qv__free(v.folder);
     return status;
 }

@@ -46,12 +46,12 @@ def sustained(port, paths, seconds):
 
 
 class Serve:
-    """The built-in model, with a short queue; no prefixes are kept, so that every request costs what it costs."""
+    """The small shape, with a short queue; no prefixes are kept, so that every request costs what it costs."""
 
     def __init__(self, log):
         self.port = harness.free_port()
         self.log = open(log, "wb")  # noqa: SIM115
-        self.process = subprocess.Popen([harness.QVEC, "serve", "--host", "127.0.0.1", "--port", str(self.port), "--prefix-cache", "0",
+        self.process = subprocess.Popen([harness.QVEC, "serve", harness.folder("small"), "--load-format", "dummy", "--host", "127.0.0.1", "--port", str(self.port), "--prefix-cache", "0",
                                          "--log-level", "warning", "--max-queued-items", str(QUEUED)], stdout=self.log, stderr=self.log)
         harness.wait_until_healthy(harness.Server(self.port), self.process, log)
 

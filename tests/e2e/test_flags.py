@@ -1,6 +1,10 @@
 """Every way to write a flag, and what is said about wrong ones."""
 import json
+import os
+import shutil
+import subprocess
 
+import harness
 import pytest
 
 from models import TINY
@@ -71,10 +75,25 @@ def test_model_as_flag_is_the_same(qvec):
     assert one.raw == other.raw != b""
 
 
-def test_builtin_model(qvec):
-    done = qvec("embed", "--text", "hello world")
-    assert done.status == 0 and len(json.loads(done.out)["embedding"]) == 256
-    assert qvec("rerank", "--query", "a", "--document", "b").status == 0
+@pytest.mark.parametrize("flags, name, task", [(["info"], "mini", "embed")])
+def test_builtin_models(qvec, flags, name, task):
+    facts = json.loads(qvec(*flags, "--json").out)
+    assert os.path.basename(facts["folder"]) == name and facts["task"] == task and not facts["weights"]["dummy"]
+
+
+def test_builtin_model_is_found(qvec, tmp_path):
+    """Beside the program, in the installed share folder, in the source tree; a program on its own says what is missing."""
+    models = os.path.join(harness.ROOT, "models")
+    for program, place in (("a/qvec", "a/models"), ("b/bin/qvec", "b/share/qvec/models"), ("c/build/qvec", "c/models")):
+        for path in (program, place):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(harness.QVEC, tmp_path / program)
+        os.symlink(models, tmp_path / place)
+        done = subprocess.run([tmp_path / program, "embed", "--text", "a"], capture_output=True, check=True)
+        assert done.stdout == qvec("embed", "--text", "a").raw
+    os.unlink(tmp_path / "c/models")
+    done = subprocess.run([tmp_path / "c/build/qvec", "rerank", "--query", "a", "--document", "b"], capture_output=True, text=True)
+    assert done.returncode == 3 and "built-in model was not found" in done.stderr
 
 
 @pytest.mark.parametrize("model", ["no/such-model", "no-such-folder", "/", "small.png"])

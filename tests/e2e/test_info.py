@@ -47,10 +47,55 @@ def test_info_without_weights(qvec):
 
 def test_verify(qvec, tmp_path):
     done = qvec("verify")
-    assert done.status == 0 and "the reference's vector" in done.out and "FAIL" not in done.out
-    assert qvec("verify", real(tmp_path)).status == 0
+    assert done.status == 0 and "FAIL" not in done.out
+    assert "11 stored answers" in done.out
+    done = qvec("verify", real(tmp_path))
+    assert done.status == 0 and "no answers are stored" in done.out
     assert qvec("verify", harness.folder("tiny", "reranker"), "--load-format", "dummy").status == 0
     assert qvec("verify", "no/such").status == 3
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Copies of the built-in models that may be damaged."""
+    for name in ("mini",):
+        shutil.copytree(os.path.join(harness.ROOT, "models", name), tmp_path / name, ignore=lambda *_: ["train"])
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["mini"])
+def test_verify_finds_damaged_weights(qvec, copies, name):
+    """A few thousand bytes of one matrix in another order: every number is finite, and the answers are others."""
+    path = copies / name / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    tensor = json.loads(data[8:8 + size])["model.language_model.layers.1.mlp.down_proj.weight"]
+    at = 8 + size + tensor["data_offsets"][0]
+    data[at:at + 8192] = data[at + 4096:at + 8192] + data[at:at + 4096]
+    path.write_bytes(data)
+    done = qvec("verify", copies / name)
+    assert done.status == 1 and "ok    all weights are finite" in done.out
+    assert done.out.splitlines()[-1].startswith("FAIL") and "stored answers" in done.out.splitlines()[-1]
+
+
+def test_verify_finds_another_tokenizer(qvec, copies):
+    path = copies / "mini" / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:-8000]
+    path.write_text(json.dumps(tokenizer))
+    done = qvec("verify", copies / "mini")
+    assert done.status == 1 and "tokens; the stored answer's has" in done.out
+
+
+@pytest.mark.parametrize("text, told", [
+    ("[", "expected.json, line 1"), ("{}", "at least one case"), ("[1]", "case 0 is not an object"),
+    ('[{"id": "x", "text": "a"}]', 'x has no list "embedding"'), ('[{"id": "x", "text": "a", "embedding": [true]}]', "embedding[0] is not a number"),
+    ('[{"id": "x", "text": "a", "embedding": [1]}]', 'x has too few "ids"'), ('[{"id": "x", "image": "../config.json", "embedding": [1], "ids": [1]}]', "config.json"),
+    ('[{"id": "x", "query": "a", "documents": ["b"], "scores": [1, 2], "ids": [[1]]}]', "2 scores for 1 documents")])
+def test_verify_reads_stored_answers_with_care(qvec, copies, text, told):
+    (copies / "mini" / "expected.json").write_text(text)
+    done = qvec("verify", copies / "mini")
+    assert done.status == 1 and told in done.out.splitlines()[-1]
 
 
 def test_verify_finds_a_bad_number(qvec, tmp_path):
