@@ -19,7 +19,7 @@ build: $(BUILD)/build.ninja ## build/qvec (the default)
 	@ninja -C $(BUILD) front
 
 run: build ## build, then a short session: texts and pictures embedded, ranked, found
-	@tools/session.py $(BUILD)
+	@tools/session.py $(BUILD) $(if $(FIND),"$(FIND)")
 
 test: test-packages $(BUILD)/build.ninja .venv/ready .venv-python/ready .venv-cohere5/ready ## everything: C tests, sanitizers, Python tests, fuzzing (10 minutes on two cores)
 	@tools/run_tests.py --build $(BUILD) --python .venv/bin/python

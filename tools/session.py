@@ -2,9 +2,9 @@
 """A short session with the program just built, as `make run` shows it: texts to vectors, which passage answers which
 question, and pictures found by a sentence.
 
-    tools/session.py [BUILD]
+    tools/session.py [BUILD [SENTENCE]]
 
-Each step is one qvec command; what is printed is made of its answers, which are JSON.
+SENTENCE is what the pictures are searched by. Each step is one qvec command; what is printed is made of its answers, which are JSON.
 """
 import glob
 import json
@@ -74,22 +74,22 @@ def show_matrix(questions, passages):
         print(f"  {text:34}" + "".join(best(f"{c:24.3f}", c == max(row)) for c in row))
 
 
-def show_pictures():
+def show_pictures(sentence):
     pictures = sorted(os.path.relpath(p, ROOT) for p in glob.glob(os.path.join(ROOT, "examples", "pictures", "*.png")))
-    part(f"{len(pictures)} pictures, found by a sentence", f'embed --text "{SENTENCE}" --image examples/pictures/…')
-    sentence, *found = (a["embedding"] for a in qvec("embed", "--text", SENTENCE, *flags("--image", pictures)))
-    ranked = sorted(((cosine(sentence, v), p) for v, p in zip(found, pictures)), reverse=True)
+    part(f"{len(pictures)} pictures, found by a sentence", f'embed --text "{sentence}" --image examples/pictures/…')
+    wanted, *found = (a["embedding"] for a in qvec("embed", "--text", sentence, *flags("--image", pictures)))
+    ranked = sorted(((cosine(wanted, v), p) for v, p in zip(found, pictures)), reverse=True)
     for place, (score, picture) in enumerate(ranked, 1):
         bar = "█" * round(BAR * max(0.0, score))
         print(best(f"  {place:2}  {score:+.3f}  {bar:{BAR}}  {picture}", place == 1))
 
 
-def main():
+def main(sentence):
     start = time.monotonic()
     show_matrix(*show_vectors())
-    show_pictures()
+    show_pictures(sentence)
     print(f"\nThat took {time.monotonic() - start:.1f} s, offline, with the small model that comes along. Next:\n")
-    shown = os.path.relpath(QVEC)
+    shown = os.path.relpath(QVEC, ROOT)
     for command, why in ((f'{shown} embed --text "a train" --image examples/pictures/train-tree.png', "two vectors as JSON Lines"),
                          (f"{shown} serve", "a page at http://localhost:8000, and the API"),
                          (f"{shown} verify", "this build gives the reference's numbers")):
@@ -97,5 +97,6 @@ def main():
 
 
 if __name__ == "__main__":
-    QVEC = os.path.join(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "build")), "qvec")
-    main()
+    arguments = sys.argv[1:] + ["build", SENTENCE][len(sys.argv) - 1:]
+    QVEC = os.path.join(ROOT, arguments[0], "qvec")
+    main(arguments[1])
