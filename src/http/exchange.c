@@ -233,18 +233,38 @@ static uint64_t client_of(exchange *x) {
 }
 
 typedef struct {
-    int lengths, encodings;
+    int lengths, encodings, hosts;
     const char *length, *encoding;
+    bool odd; /* a name that is no token, or that libmicrohttpd has made of a folded line by joining both */
 } framing;
 
-static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+static bool is_token(const char *name, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)name[i];
+        if (c <= ' ' || c >= 0x7F || strchr("\"(),/:;<=>?@[\\]{}", c)) return false;
+    }
+    return size > 0;
+}
+
+/* "Transfer-Encoding:" and " chunked" on the next line become a header "Transfer-Encodingchunked". */
+static bool is_joined(const char *name, size_t size, const char *known) {
+    size_t n = strlen(known);
+    return size > n && strncasecmp(name, known, n) == 0;
+}
+
+static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
+                                      const char *value, size_t value_size) {
     framing *f = context;
+    f->odd |= !is_token(name, name_size) || is_joined(name, name_size, MHD_HTTP_HEADER_CONTENT_LENGTH) ||
+              is_joined(name, name_size, MHD_HTTP_HEADER_TRANSFER_ENCODING);
     if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
         f->lengths++;
         f->length = value;
     } else if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
         f->encodings++;
         f->encoding = value;
+    } else if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0) {
+        f->hosts++;
     }
     return MHD_YES;
 }
@@ -263,8 +283,10 @@ static void judge_head(exchange *x, int64_t *length) {
     const qv__server *s = x->server;
     const qv__request *q = &x->request;
     framing f = {0};
-    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, look_at_header, &f);
+    MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, look_at_header, &f);
     *length = f.encodings ? -1 : 0;
+    if (f.odd) return refuse(x, 400, "The name of a header is not one word.");
+    if (f.hosts > 1) return refuse(x, 400, "The head names more than one Host.");
     if (f.lengths > 1 || f.encodings > 1 || (f.lengths && f.encodings))
         return refuse(x, 400, "The head gives the length of the body more than once.");
     if (f.encodings && strcasecmp(f.encoding, "chunked"))
