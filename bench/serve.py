@@ -10,7 +10,8 @@ paced    latency of `small` at half of its rate, due at fixed times (bench/load.
 idle     resident memory with 10,000 idle connections, each of which has sent one request
 model    the built-in model behind the server, 64 requests at a time, beside `qvec bench throughput` on the same texts
 
-CPU time of the server is told beside the rates: a busy machine spoils it less.
+CPU time is told beside the rates, because other work on the machine spoils it less: on CPUs that do nothing else, the ratio
+of CPU times with wrk's is that of the rates.
 
 Needs wrk (Debian: wrk) for the first three.
 """
@@ -77,10 +78,12 @@ class Bench:
         return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
     def timed(self, port, pid, case):
-        """(requests a second, the server's CPU time of one in microseconds)"""
-        before = cpu_seconds(pid)
+        """(requests a second, CPU time of one in microseconds: the server's, and with wrk's)"""
+        server, client = cpu_seconds(pid), children_seconds()
         rate = self.wrk(port, case)
-        return rate, (cpu_seconds(pid) - before) / (rate * self.options.seconds) * 1e6
+        each = 1e6 / (rate * self.options.seconds)
+        server, client = (cpu_seconds(pid) - server) * each, (children_seconds() - client) * each
+        return rate, server, server + client
 
     def beside_hello(self, case, size, mark):
         found, bare = [], []
@@ -91,8 +94,9 @@ class Bench:
         rates, hellos = [one[0] for one in found], [one[0] for one in bare]
         ratios = sorted(rate / hello for rate, hello in zip(rates, hellos))
         print(f"{case:<6} {statistics.median(rates):8.0f} requests/s, hello {statistics.median(hellos):8.0f}; of hello: median "
-              f"{statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} (mark {mark}); CPU time a request "
-              f"{statistics.median(one[1] for one in found):.1f} us, hello {statistics.median(one[1] for one in bare):.1f}", flush=True)
+              f"{statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} (mark {mark})\n       CPU time a request: "
+              f"{median_of(found, 1):.1f} us, hello {median_of(bare, 1):.1f}; with wrk's {median_of(found, 2):.1f}, hello "
+              f"{median_of(bare, 2):.1f}: {median_of(bare, 2) / median_of(found, 2):.2f}", flush=True)
         return statistics.median(rates)
 
     def small(self):
@@ -162,6 +166,10 @@ class Bench:
         ratios.sort()
         print(f"model  server over bench throughput: median {statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} "
               f"(mark 0.95); its CPU time over the other's {statistics.median(cpu):.2f}", flush=True)
+
+
+def median_of(found, i):
+    return statistics.median(one[i] for one in found)
 
 
 def free_port():
