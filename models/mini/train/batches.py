@@ -9,6 +9,7 @@ import pages
 import scenes
 import teacher
 from common import INSTRUCTION, SEED, cache
+from data_pictures import PLAIN_SHARDS
 from data_text import read
 from tokenizer import load as load_tokenizer
 
@@ -130,7 +131,10 @@ class Data:
 
     def batch(self, name, step, size):
         rng = self.rng(name, step)
-        arrays, rows, labels = rng.choice(self.shards[name])
+        shards = self.shards[name]
+        if name == "pages" and rng.random() < 0.4:  # varied ones, once the plain can be read
+            shards = shards[PLAIN_SHARDS:] or shards
+        arrays, rows, labels = rng.choice(shards)
         at = sorted(rng.sample(range(len(arrays)), size))
         return rng, torch.from_numpy(arrays[at])[:, None], [rows[i] for i in at] if rows else None, labels[at]
 

@@ -20,6 +20,7 @@ from data_text import LANGUAGES, PICTURE_HELD, annotations, is_pictograph, read,
 
 SIDE, SHOWN = 112, 96  # pixels: as stored, and as trained on
 MOST_PIXELS = 12 << 20
+PLAIN_SHARDS = 12      # pages of later shards are varied
 
 
 def emoji():
@@ -145,9 +146,10 @@ def render(count, shard):
     for name, module in (("scenes", scenes), ("pages", pages)):
         rng = random.Random(f"{SEED} {name} {shard}")
         rows, arrays, labels = [], [], []
-        for _ in range(count):
+        varied = module is pages and shard > PLAIN_SHARDS
+        for _ in range(count if module is scenes or varied else count // 2):
             plan = module.draw(rng, False)
-            picture, *label = module.render(plan, rng)
+            picture, *label = module.render(plan, rng, True) if varied else module.render(plan, rng)
             rows.append({"captions": [module.caption(plan, rng), module.caption(plan, rng)], "plan": plan})
             arrays.append(picture)
             labels.append(np.stack(label).astype(np.uint16))

@@ -37,8 +37,9 @@ def shown_in_scenes():
 
 
 def prepare():
-    rng = random.Random(f"{SEED} measures")
-    for name, module, count in (("scenes", scenes, 500), ("pages", pages, 200)):
+    for name, module, count in (("scenes", scenes, 500), ("pages", pages, 200), ("varied", pages, 200)):
+        rng = random.Random(f"{SEED} measures {name}")
+        more = {"varied": True} if name == "varied" else {}
         rows, arrays, seen = [], [], set()
         while len(rows) < count:
             plan = module.draw(rng, True)
@@ -47,12 +48,13 @@ def prepare():
                 continue
             seen.add(mark)
             rows.append({"caption": module.caption(plan, rng)})
-            arrays.append(module.render(plan, rng)[0])
+            arrays.append(module.render(plan, rng, **more)[0])
         write(f"held-{name}.jsonl", rows)
         np.save(cache(f"held-{name}.npy"), np.stack(arrays))
     known, drawings = read("pictures.jsonl"), np.load(cache("drawings.npy"), mmap_mode="r")
     seen = shown_in_scenes()
     held = [i for i, row in enumerate(known) if row["held"] and row["group"] not in seen]
+    rng = random.Random(f"{SEED} measures drawn")
     held = rng.sample(held, min(500, len(held)))
     write("held-drawn.jsonl", [{"caption": known[i]["captions"][0], "group": known[i]["group"]} for i in held])
     np.save(cache("held-drawn.npy"), np.stack([data_pictures.on_ground(drawings[i], rng, plain=True) for i in held]))
@@ -203,6 +205,7 @@ def questions(e):
 def measure(net):
     e = Embedder(net)
     return {"a scenes": pictures(e, "scenes"), "b drawings": pictures(e, "drawn"), "c pages": pictures(e, "pages"),
+            "varied pages": pictures(e, "varied"),
             "d similarity": similarity(e), "e languages": languages(e), "f guide": guide(e),
             "questions": questions(e)}
 

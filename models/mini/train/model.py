@@ -232,7 +232,7 @@ class Vision(nn.Module):
         share = (at - low)[:, None]
         return F.one_hot(low, VISION["side"]) * (1 - share) + F.one_hot(high, VISION["side"]) * share
 
-    def forward(self, x, rows, columns):
+    def forward(self, x, rows, columns, deepstack=True):
         """Patches [B, N, 3, frames, 256] -> the merger's rows [B, N/4, H] and DeepStack's."""
         r, c = block_order(rows, columns)
         table = (self.spread(rows, r)[:, :, None] * self.spread(columns, c)[:, None]).flatten(1)
@@ -244,7 +244,7 @@ class Vision(nn.Module):
         deep = []
         for i, block in enumerate(self.blocks):
             x = block(x, angles)
-            if i in VISION["deepstack"]:
+            if deepstack and i in VISION["deepstack"]:
                 deep.append(self.deepstack_merger_list[len(deep)](x))
         return self.merger(x), deep
 

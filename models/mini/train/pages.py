@@ -1,4 +1,6 @@
-"""Pages, receipts, tables and charts: pictures that are searched by the words on them.
+"""Pages, receipts, tables and charts: pictures that are searched by the words on them. Large type on lines of 32 pixels:
+what can be learnt in the time there was. Plain ones have one typeface, dark on light; varied ones have three, capitals,
+light on dark, and some play in size and place.
 
 A plan is a layout and its words, drawn from a list of common words; the split is made by the words together, so what is
 held out is a text and not a word. Labels say which word covers each cell of 32 x 32 pixels.
@@ -29,8 +31,8 @@ visit wallet warning water weather website wednesday week welcome west wheel win
 yellow yogurt zoo""".split()
 LAYOUTS = ["page", "page", "page", "receipt", "table", "chart"]
 FOLDER = "/usr/share/fonts/truetype"
-FONTS = [os.path.join(FOLDER, f) for f in (
-    "dejavu/DejaVuSans-Bold.ttf", "liberation/LiberationSans-Bold.ttf", "lato/Lato-Bold.ttf")]
+FONTS = [os.path.join(FOLDER, f) for f in ("dejavu/DejaVuSans-Bold.ttf", "liberation/LiberationSans-Bold.ttf",
+                                           "lato/Lato-Bold.ttf")]
 HELD = 10
 
 
@@ -81,13 +83,13 @@ def fitted(path, text, width, size):
     return font(path, size)
 
 
-def render(plan, rng):
+def render(plan, rng, varied=False):
     """-> uint8 [SIZE, SIZE, 3] and the words of its cells [16] (0 none, else 1 + WORDS' index)."""
-    dark = rng.random() < 0.2
-    paper = tuple(rng.randint(0, 50) if dark else rng.randint(215, 255) for _ in range(3))
-    ink = tuple(rng.randint(200, 255) if dark else rng.randint(0, 90) for _ in range(3))
+    dark = varied and rng.random() < 0.2
+    paper = tuple(rng.randint(0, 40) if dark else rng.randint(225, 255) for _ in range(3))
+    ink = tuple(rng.randint(210, 255) if dark else rng.randint(0, 70) for _ in range(3))
     picture = Image.new("RGB", (SIZE, SIZE), paper)
-    d, path = ImageDraw.Draw(picture), rng.choice(FONTS)
+    d, path = ImageDraw.Draw(picture), rng.choice(FONTS) if varied else FONTS[0]
     boxes = []
 
     def put(x, y, text, used, word=None):
@@ -95,12 +97,14 @@ def render(plan, rng):
         if word:
             boxes.append((d.textbbox((x, y), word, font=used), word))
 
-    words = plan["words"]
-    shown = rng.choice((str, str, str.title))
+    words = list(plan["words"])
     widest = {"page": 120, "receipt": 84, "table": 90, "chart": 96}[plan["layout"]]
-    left, top, size = rng.randint(3, 6), rng.randint(1, 4), rng.randint(18, 20)
+    left, top, size = rng.randint(4, 5), rng.randint(2, 3), 19
+    if varied:
+        left, top, size = rng.randint(3, 7), rng.randint(1, 4), rng.randint(18, 20)
+        words = [w.title() for w in words] if rng.random() < 0.3 else words
     for i, w in enumerate(words):
-        put(left, top + i * CELL, shown(w), fitted(path, shown(w), widest, size), shown(w))
+        put(left, top + i * CELL, w, fitted(path, w, widest, size), w)
         number, y = plan["numbers"][i], i * CELL
         if plan["layout"] == "receipt":
             price = f"{number}.{rng.randint(0, 9)}0"
@@ -121,5 +125,5 @@ def render(plan, rng):
         mask[max(0, int(y0)):int(y1) + 1, max(0, int(x0)):int(x1) + 1] = 1
         cover[i] = mask.reshape(SIZE // CELL, CELL, SIZE // CELL, CELL).sum((1, 3))
     seen = cover.max(0).ravel() > CELL * CELL * 0.12
-    labels = np.array([1 + WORDS.index(w) for w in words])[cover.argmax(0).ravel()] * seen
+    labels = np.array([1 + WORDS.index(w) for w in plan["words"]])[cover.argmax(0).ravel()] * seen
     return np.asarray(picture), labels.astype(np.uint16)

@@ -22,14 +22,14 @@ import pages
 import scenes
 from batches import FORMS, INSTRUCTIONS, PAGE_LABELS, SCENE_LABELS, Data
 from common import SEED, cache
-from model import TEXT, Mini
+from model import PATCH, TEXT, Mini, patches
 from tokenizer import ADDED, SPECIAL
 
 SHORTENED = (256, 128, 64)
-SIZES = {"text": 128, "pair": 64, "drawn": 48, "scenes": 32, "pages": 32, "clips": 4}
-PEAK, WARM_STEPS = 1.2e-3, 80
+SIZES = {"text": 128, "pair": 64, "drawn": 48, "scenes": 32, "pages": 32, "clips": 4, "look": 16, "glance": 32}
+PEAK, WARM_STEPS, LOOKING = 1.2e-3, 80, 0.55
 # What starts with knowledge moves slower; a patch's 768 values move together, so their weights do as well.
-PACES = {"patch_embed": 0.15, "embed_tokens": 0.25, "language_model": 0.6}
+PACES = {"patch_embed": 0.3, "visual": 1.4, "embed_tokens": 0.25, "language_model": 0.6}
 
 
 class Heads(nn.Module):
@@ -77,6 +77,21 @@ def facts(head, x, held):
     return loss / held.sum() * 0.3
 
 
+def resized(pictures, side):
+    """uint8 [B, 1, h, w, 3] at another size."""
+    x = pictures[:, 0].permute(0, 3, 1, 2).float()
+    x = F.interpolate(x, (side, side), mode="bicubic", antialias=True)
+    return x.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)[:, None]
+
+
+def named(head, cells, labels):
+    """Cross entropy of what lies in each cell; an empty one (0) counts less."""
+    logits, labels = head(cells).flatten(0, 1), labels.flatten()
+    weight = torch.ones(logits.shape[1])
+    weight[0] = 0.2
+    return F.cross_entropy(logits, labels, weight)
+
+
 class Trainer:
     def __init__(self, folder):
         torch.manual_seed(SEED)
@@ -117,7 +132,25 @@ class Trainer:
         x, cells = self.net.picture(head, torch.tensor(before), pictures, after, last)
         return x.float(), cells.float()
 
+    def cells(self, pictures):
+        """The merger's rows alone [B, N/4, H]: the tower learns to see at half the price of a whole pass."""
+        h, w = pictures.shape[2:4]
+        return self.net.model.visual(patches(pictures), h // PATCH, w // PATCH, deepstack=False)[0].float()
+
     # ---- losses, one for each kind of batch ----
+
+    def look(self, rng, size):
+        pages_, _, _, words = self.data.pages(self.step, size)
+        scenes_, _, _, cells = self.data.scenes(self.step, size)
+        x = self.cells(torch.cat((pages_, scenes_)))
+        return 1.5 * named(self.heads.word, x[:size], words[:, 0]) + named(self.heads.what, x[size:], cells[:, 0]) + \
+            0.5 * named(self.heads.paint, x[size:], cells[:, 1])
+
+    def glance(self, rng, size):
+        pictures, _, target, groups = self.data.drawn(self.step, size)
+        x = self.cells(pictures)[..., :-1].mean(1)
+        x = F.pad(x, (0, 1))
+        return distance(x, target) + contrast(x, target, self.heads.sharpness[1], groups)
 
     def text(self, rng, size):
         texts, target = self.data.text(self.step, size)
@@ -132,6 +165,9 @@ class Trainer:
 
     def drawn(self, rng, size):
         pictures, captions, target, groups = self.data.drawn(self.step, size)
+        if rng.random() < 0.2:  # users' pictures come in other sizes
+            pictures = resized(pictures[:size // 2], rng.choice((64, 128, 160)))
+            captions, target, groups = captions[:size // 2], target[:size // 2], groups[:size // 2]
         x, _ = self.pictures(pictures, rng, captions if rng.random() < 0.08 else None)
         t = self.texts(captions, rng)
         loss = distance(x, target) + 0.5 * distance(t, target) + 0.5 * contrast(x, target, self.heads.sharpness[1], groups)
@@ -139,19 +175,22 @@ class Trainer:
 
     def scenes(self, rng, size):
         pictures, captions, held, cells = self.data.scenes(self.step, size)
+        larger = rng.random() < 0.06
+        if larger:
+            pictures, captions, held = resized(pictures[:size // 2], 192), captions[:size // 2], held[:size // 2]
         x, tokens = self.pictures(pictures, rng)
         t = self.texts(captions, rng)
         loss = contrast(x, t, self.heads.sharpness[2]) + facts(self.heads.scene, x, held) + facts(self.heads.scene, t, held)
-        what = F.cross_entropy(self.heads.what(tokens).flatten(0, 1), cells[:, 0].flatten())
-        paint = F.cross_entropy(self.heads.paint(tokens).flatten(0, 1), cells[:, 1].flatten())
-        return loss + what + 0.5 * paint
+        if larger:
+            return loss
+        return loss + named(self.heads.what, tokens, cells[:, 0]) + 0.5 * named(self.heads.paint, tokens, cells[:, 1])
 
     def pages(self, rng, size):
         pictures, captions, held, cells = self.data.pages(self.step, size)
         x, tokens = self.pictures(pictures, rng)
         t = self.texts(captions, rng)
         loss = contrast(x, t, self.heads.sharpness[2]) + facts(self.heads.page, x, held) + facts(self.heads.page, t, held)
-        return loss + 1.5 * F.cross_entropy(self.heads.word(tokens).flatten(0, 1), cells[:, 0].flatten())
+        return loss + 1.5 * named(self.heads.word, tokens, cells[:, 0])
 
     def clips(self, rng, size):
         pictures, captions = self.data.clips(self.step, size)
@@ -161,9 +200,10 @@ class Trainer:
     # ---- the loop ----
 
     def kind(self, rng, done):
-        """Texts start good: most steps go to pictures. Clips come near the end."""
-        shares = {"text": 0.12, "pair": 0.12, "drawn": 0.22, "scenes": 0.26, "pages": 0.28,
-                  "clips": 0.01 if done > 0.5 else 0}
+        """Texts start good, so most steps go to pictures: to the tower alone at first, then to the whole. Clips come last."""
+        shares = {"look": 0.62, "glance": 0.18, "pair": 0.06, "text": 0.03, "drawn": 0.03, "scenes": 0.04, "pages": 0.04} \
+            if done < LOOKING else {"look": 0.03, "glance": 0.08, "text": 0.12, "pair": 0.08, "drawn": 0.29, "scenes": 0.16, "pages": 0.24,
+                                    "clips": 0.01 if done > 0.75 else 0}
         return rng.choices(list(shares), list(shares.values()))[0]
 
     def one(self, done):
