@@ -91,8 +91,8 @@ class Data:
         self.drawings = np.load(cache("drawings.npy"), mmap_mode="r")
         self.pairs = [p for p in read("pairs.jsonl") if not p["held"]]
         self.capitals = [p for p in self.pairs if p["kind"] == "capital"]
-        self.questions = [(p[side], self.where[p[side]], "question") for p in self.pairs for side in ("query", "document")
-                          if p[side] in self.where]
+        self.questions = [(p[side], self.where[p[side]], "question") for p in self.pairs
+                          for side in ("query", "document") if p[side] in self.where]
         self.shards = {"scenes": [], "pages": [], "drawn": []}
         self.load_shards()
 

@@ -46,7 +46,8 @@ def main(folder):
             for i in range(2):
                 whole = (head.tolist() if form == "official" else []) + ids[i, :last[i] + 1].tolist()
                 compare(f"{form} text {i}", out[i], whole)
-        whole = f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n<|im_start|>user\n{texts[0]}<|im_end|>\n<|im_start|>assistant\n"
+        whole = (f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n<|im_start|>user\n{texts[0]}<|im_end|>\n"
+                 "<|im_start|>assistant\n")
         assert frame.tokenizer.encode(whole + "<|endoftext|>", add_special_tokens=False).ids == \
             head.tolist() + frame.texts(texts[:1], "official")[0][0].tolist()
         for name, frames, size, text in (("picture", 1, (96, 128), ""), ("picture and text", 1, (128, 96), "a dog"),

@@ -20,8 +20,8 @@ RERANK_SYSTEM = ('Judge whether the Document meets the requirements based on the
 # Sentences of the published guide; measure (f) is made of them and nothing else may contain them.
 GUIDE_QUERIES = ["What is the capital of China?", "Explain gravity"]
 GUIDE_DOCUMENTS = ["The capital of China is Beijing.",
-                   "Gravity is a force that attracts two bodies towards each other. It gives weight to physical objects "
-                   "and is responsible for the movement of planets around the sun."]
+                   "Gravity is a force that attracts two bodies towards each other. It gives weight to physical "
+                   "objects and is responsible for the movement of planets around the sun."]
 GUIDE_MARKS = ("capital of china", "explain gravity", "gravity is a force that attracts", "movement of planets around")
 
 
@@ -41,9 +41,8 @@ def is_guide(text):
 
 
 COLOURS = "black white red green blue yellow orange purple pink brown grey gray silver gold".split()
-_DROPPED = set(COLOURS) | set("the a an of with and in on at to for from flag medium light dark skin tone man woman person "
-                              "men women people boy girl male female left right small big large old new button sign "
-                              "facing".split())
+_DROPPED = set(COLOURS) | set("""the a an of with and in on at to for from flag medium light dark skin tone man woman
+person men women people boy girl male female left right small big large old new button sign facing""".split())
 
 
 def group_key(name):

@@ -3,7 +3,8 @@
     data_pictures.py            writes pictures.jsonl ({"source", "captions", "group", "held"}) and drawings.npy,
                                 uint8 [n, 112, 112, 4], into the cache
     data_pictures.py render N SHARD
-                                draws N scenes, N pages and N variants of training drawings into shard files, seeded by SHARD
+                                draws N scenes, N pages (half as many plain ones) and N variants of training
+                                drawings into shard files, seeded by SHARD
 """
 import os
 import random
@@ -58,7 +59,8 @@ def stamps():
 def lemmas():
     """Words that may be part of a title: common nouns, verbs and adjectives, not names."""
     known = {t for _, terms, _, _ in synsets() for t in terms if t.islower() and len(t) > 1}
-    return known - set("dan jack ben bob chris mark nick marco van der de la jan ted phil rob jean le mat al max".split())
+    names = "dan jack ben bob chris mark nick marco van der de la jan ted phil rob jean le mat al max"
+    return known - set(names.split())
 
 
 def clipart():
@@ -119,7 +121,7 @@ def build():
 
 
 def on_ground(drawing, rng, plain=False):
-    """A drawing on a ground, in a size and place by chance: uint8 [SHOWN, SHOWN, 3]. plain: on white, as large as fits."""
+    """A drawing on a ground, in a size and place by chance: uint8 [SHOWN, SHOWN, 3]. plain: on white, large."""
     picture = Image.fromarray(drawing)
     if plain:
         back, side, x, y = Image.new("RGB", (SHOWN, SHOWN), (255, 255, 255)), SHOWN - 8, 4, 4

@@ -84,12 +84,12 @@ STATEMENTS = ["{term} is {gloss}.", "{gloss}", "{term}: {gloss}", "{Term} means 
 
 def capital_pairs():
     """Countries and their capitals, read out of the glossary: "... Paris | the capital and largest city of France"."""
-    asked = ["What is the capital of {}?", "capital of {}", "Which city is the capital of {}?", "the capital city of {}",
-             "What city is the seat of government of {}?"]
+    asked = ["What is the capital of {}?", "capital of {}", "Which city is the capital of {}?",
+             "the capital city of {}", "What city is the seat of government of {}?"]
     said = ["The capital of {1} is {0}.", "{0} is the capital of {1}.", "{1}'s capital city is {0}.",
             "{0}, capital and seat of government of {1}"]
     for _, terms, gloss, _ in synsets():
-        m = re.match(r"(?:the )?(?:capital|national capital)[^;]*? of (?:the )?([A-Z][\w' -]+?)(?: in | on |;|,|$)", gloss)
+        m = re.match(r"(?:the )?(?:national )?capital[^;]*? of (?:the )?([A-Z][\w' -]+?)(?: in | on |;|,|$)", gloss)
         if m and not is_guide("capital of " + m.group(1)) and "China" not in m.group(1):
             city, country = terms[0], m.group(1).strip()
             for q in asked:

@@ -52,7 +52,8 @@ TEMPLATE = """{%- for message in messages -%}{{- '<|im_start|>' + message.role +
 {%- if message.content is string -%}{{- message.content -}}{%- else -%}{%- for part in message.content -%}
 {%- if part.type == 'image' -%}{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
 {%- elif part.type == 'video' -%}{{- '<|vision_start|><|video_pad|><|vision_end|>' -}}
-{%- elif 'text' in part -%}{{- part.text -}}{%- endif -%}{%- endfor -%}{%- endif -%}{{- '<|im_end|>\\n' -}}{%- endfor -%}
+{%- elif 'text' in part -%}{{- part.text -}}{%- endif -%}{%- endfor -%}{%- endif -%}{{- '<|im_end|>\\n' -}}
+{%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
 """
 MODULES = {"embed": [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")],

@@ -3,10 +3,11 @@
     measure.py prepare                 draws the held-out pictures and texts into the cache
     measure.py STATE [--out FILE]      measures a state.pt; prints and writes JSON
 
-(a) 500 composed scenes of combinations never trained on, caption to picture and back; (b) 500 drawings whose name, in no
-form, was trained on; (c) 200 rendered texts never trained on; (d) Spearman to the teacher over pairs of held-out texts,
-half by chance and half near ones; (e) names of emoji in other languages to English, trained and held out; (f) the
-guide's questions and documents. TF-IDF (words and three-letter parts) and the teacher stand beside where they apply.
+(a) 500 composed scenes of combinations never trained on, caption to picture and back; (b) 500 drawings of things that
+were trained on in no form; (c) 200 rendered texts never trained on, plain and varied; (d) Spearman to the teacher over
+pairs of held-out texts, half by chance and half near ones; (e) names of emoji in other languages to English, trained on
+and held out; (f) the guide's questions and documents. TF-IDF (words and three-letter parts) stands beside where it
+applies.
 """
 import argparse
 import json
@@ -30,7 +31,7 @@ WEB_TASK = "Given a web search query, retrieve relevant passages that answer the
 
 
 def shown_in_scenes():
-    """Groups of what the composed scenes and clips show: seen in training, whatever side of the split their names fall."""
+    """Groups of what the composed scenes and clips show: seen in training, whatever side their names fall on."""
     english = annotations("en")
     return {group_key(n) for n in scenes.THINGS} | {group_key(english[g.replace("\ufe0f", "")][0])
                                                     for g in scenes.THINGS.values()}
@@ -93,11 +94,25 @@ def recall(a, b, at, groups=None):
     return float(np.mean([groups[i] in {groups[j] for j in near[i].tolist()} for i in range(len(a))]))
 
 
+def chance(groups, at):
+    """What recall() of rows in random order is on average."""
+    n, sizes = len(groups), [groups.count(g) for g in groups]
+    return float(np.mean([1 - np.prod([(n - s - k) / (n - k) for k in range(at)]) for s in sizes]))
+
+
 def pictures(e, name):
     rows, arrays = read(f"held-{name}.jsonl"), np.load(cache(f"held-{name}.npy"))
     groups = [r.get("group", i) for i, r in enumerate(rows)]
     x, t = e.pictures(arrays), e.texts([r["caption"] for r in rows])
     out = {"pictures": len(rows)}
+    if len(set(groups)) < len(rows):  # several drawings of one thing: also one of each
+        one = [i for i in range(len(rows)) if groups.index(groups[i]) == i]
+        out |= {"things": len(one), **{f"one of each thing, {way}, recall at {at}": recall(a[one], b[one], at)
+                                       for way, a, b in (("text to picture", t, x), ("picture to text", x, t))
+                                       for at in (1, 5)}}
+        out |= {f"own picture only, {way}, recall at 5": recall(a, b, 5)
+                for way, a, b in (("text to picture", t, x), ("picture to text", x, t))}
+        out |= {f"by chance, recall at {at}": chance(groups, at) for at in (1, 5)}
     for size in (256, 64):
         p, q = F.normalize(x[:, :size], dim=-1), F.normalize(t[:, :size], dim=-1)
         end = "" if size == 256 else f", {size} dimensions"
@@ -156,7 +171,7 @@ def similarity(e):
 
 
 def languages(e):
-    """Of 300 emoji names each: the share of foreign names whose own English name is nearest, averaged over languages."""
+    """Of up to 300 names each: the share of foreign ones whose own English name is nearest, a mean over languages."""
     english, out = annotations("en"), {}
     for side in (False, True):
         glyphs = [g for g, (n, _) in english.items() if is_pictograph(g) and "skin tone" not in n

@@ -21,7 +21,8 @@ from data_text import read
 def embed(qvec, folder, items):
     """Vectors of unit length, [items, 256]."""
     lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
-    done = subprocess.run([qvec, "embed", folder, "--no-progress", "-"], input=lines.encode(), stdout=subprocess.PIPE, check=True)
+    command = [qvec, "embed", folder, "--no-progress", "-"]
+    done = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, check=True)
     return np.array([json.loads(line)["embedding"] for line in done.stdout.splitlines()], np.float32)
 
 

@@ -47,7 +47,8 @@ def picture_lists(name, count):
 def first(scores):
     """Share of lists, and mean reciprocal rank, with the right one first of each list; ties count against it."""
     ranks = [sum(s >= row[0] for s in row) for row in scores]
-    return {"right one first": float(np.mean([r == 1 for r in ranks])), "reciprocal rank": float(np.mean([1 / r for r in ranks]))}
+    return {"right one first": float(np.mean([r == 1 for r in ranks])),
+            "reciprocal rank": float(np.mean([1 / r for r in ranks]))}
 
 
 @torch.inference_mode()
@@ -62,7 +63,8 @@ def run(model, embedder):
         scores = [model.pictures(RERANK_INSTRUCTION, q, torch.from_numpy(p)[:, None]).tolist() for q, p in lists]
         out[name] = {"reranker": first(scores),
                      "embedder": first([(embedder.pictures(p) @ embedder.texts([q])[0]).tolist() for q, p in lists])}
-    out["guide"] = [torch.sigmoid(model.texts(RERANK_INSTRUCTION, [q] * 2, GUIDE_DOCUMENTS)).tolist() for q in GUIDE_QUERIES]
+    logits = [model.texts(RERANK_INSTRUCTION, [q] * 2, GUIDE_DOCUMENTS) for q in GUIDE_QUERIES]
+    out["guide"] = torch.sigmoid(torch.stack(logits)).tolist()
     return out
 
 

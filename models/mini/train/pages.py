@@ -1,6 +1,7 @@
-"""Pages, receipts, tables and charts: pictures that are searched by the words on them. Large type on lines of 32 pixels:
-what can be learnt in the time there was. Plain ones have one typeface, dark on light; varied ones have three, capitals,
-light on dark, and some play in size and place.
+"""Pages, receipts, tables and charts: pictures that are searched by the words on them.
+
+Large type on lines of 32 pixels: what can be learnt in the time there was. Plain ones have one typeface, dark on light;
+varied ones have three, capitals, light on dark, and some play in size and place.
 
 A plan is a layout and its words, drawn from a list of common words; the split is made by the words together, so what is
 held out is a text and not a word. Labels say which word covers each cell of 32 x 32 pixels.

@@ -14,13 +14,15 @@ from common import EMOJI_FONT, is_held
 
 SIZE, CELL = 128, 32
 THINGS = {
-    "cat": "🐈", "dog": "🐕", "horse": "🐎", "cow": "🐄", "pig": "🐖", "sheep": "🐑", "rabbit": "🐇", "mouse": "🐁",
-    "chicken": "🐔", "fish": "🐟", "whale": "🐳", "turtle": "🐢", "snake": "🐍", "butterfly": "🦋", "bee": "🐝", "owl": "🦉",
-    "elephant": "🐘", "tiger": "🐅", "car": "🚗", "bus": "🚌", "bicycle": "🚲", "train": "🚂", "airplane": "✈️",
-    "rocket": "🚀", "boat": "⛵", "truck": "🚚", "house": "🏠", "tree": "🌳", "flower": "🌻", "rose": "🌹", "apple": "🍎",
-    "banana": "🍌", "pizza": "🍕", "cake": "🎂", "cup": "☕", "ball": "⚽", "guitar": "🎸", "clock": "⏰", "book": "📕",
-    "key": "🔑", "umbrella": "☂️", "shoe": "👟", "hat": "🎩", "crown": "👑", "snowman": "⛄", "balloon": "🎈", "lamp": "💡",
-    "robot": "🤖", "baby": "👶", "ghost": "👻"}
+    "cat": "🐈", "dog": "🐕", "horse": "🐎", "cow": "🐄", "pig": "🐖", "sheep": "🐑",
+    "rabbit": "🐇", "mouse": "🐁", "chicken": "🐔", "fish": "🐟", "whale": "🐳", "turtle": "🐢",
+    "snake": "🐍", "butterfly": "🦋", "bee": "🐝", "owl": "🦉", "elephant": "🐘", "tiger": "🐅",
+    "car": "🚗", "bus": "🚌", "bicycle": "🚲", "train": "🚂", "airplane": "✈️", "rocket": "🚀",
+    "boat": "⛵", "truck": "🚚", "house": "🏠", "tree": "🌳", "flower": "🌻", "rose": "🌹",
+    "apple": "🍎", "banana": "🍌", "pizza": "🍕", "cake": "🎂", "cup": "☕", "ball": "⚽",
+    "guitar": "🎸", "clock": "⏰", "book": "📕", "key": "🔑", "umbrella": "☂️", "shoe": "👟",
+    "hat": "🎩", "crown": "👑", "snowman": "⛄", "balloon": "🎈", "lamp": "💡", "robot": "🤖",
+    "baby": "👶", "ghost": "👻"}
 SHAPES = ["circle", "square", "triangle", "star", "heart", "diamond", "ring", "cross"]
 PAINTS = {"red": (214, 40, 40), "green": (40, 160, 60), "blue": (40, 80, 210), "yellow": (245, 210, 30),
           "orange": (245, 135, 25), "purple": (130, 50, 170), "pink": (245, 130, 180), "brown": (120, 75, 40),
@@ -30,7 +32,7 @@ GROUNDS = {"white": (250, 250, 250), "gray": (150, 150, 150), "blue": (150, 190,
 COUNTS = {1: "a", 2: "two", 3: "three", 4: "four"}
 RELATIONS = ["left of", "right of", "above", "below"]
 SUBJECTS = list(THINGS) + SHAPES
-PLURALS = {"mouse": "mice", "sheep": "sheep", "fish": "fish", "bus": "buses", "butterfly": "butterflies", "box": "boxes",
+PLURALS = {"mouse": "mice", "sheep": "sheep", "fish": "fish", "bus": "buses", "butterfly": "butterflies",
            "baby": "babies", "cross": "crosses"}
 HELD = 10  # one combination in so many is never trained on
 
@@ -152,10 +154,11 @@ def paint_ground(name, rng, size=SIZE):
 def areas(plan, rng):
     """A rectangle (x0, y0, x1, y1) for each group, standing in the plan's relation."""
     cut = rng.randint(52, 76)
-    low, high = {"left of": ((0, 0, cut, SIZE), (cut, 0, SIZE, SIZE)), "above": ((0, 0, SIZE, cut), (0, cut, SIZE, SIZE)),
-                 "right of": ((cut, 0, SIZE, SIZE), (0, 0, cut, SIZE)), "below": ((0, cut, SIZE, SIZE), (0, 0, SIZE, cut)),
-                 None: ((0, 0, SIZE, SIZE), None)}[plan["relation"]]
-    return [low, high][:len(plan["groups"])]
+    left, right = (0, 0, cut, SIZE), (cut, 0, SIZE, SIZE)
+    upper, lower = (0, 0, SIZE, cut), (0, cut, SIZE, SIZE)
+    both = {"left of": (left, right), "right of": (right, left), "above": (upper, lower), "below": (lower, upper),
+            None: ((0, 0, SIZE, SIZE),)}
+    return both[plan["relation"]]
 
 
 def places(area, count, rng):
@@ -174,8 +177,8 @@ def places(area, count, rng):
 
 
 def render(plan, rng):
-    """-> uint8 [SIZE, SIZE, 3] and the labels of its cells: what lies there [16] (0 nothing, else 1 + SUBJECTS' index) and
-    in which paint [16] (0 none, else 1 + PAINTS' index)."""
+    """-> uint8 [SIZE, SIZE, 3] and the labels of its cells: what lies there [16] (0 nothing, else 1 + SUBJECTS' index)
+    and in which paint [16] (0 none, else 1 + PAINTS' index)."""
     picture = paint_ground(plan["ground"], rng)
     covered = np.zeros((len(plan["groups"]), SIZE // CELL, SIZE // CELL))
     for g, (group, area) in enumerate(zip(plan["groups"], areas(plan, rng))):
@@ -210,7 +213,7 @@ CLIP_SIZE = (384, 384)  # what the published rules make of a short clip of squar
 
 
 def clip(rng):
-    """Two frames of one thing that moves, as published rules size them: uint8 [2, h, w, 3], a caption, its direction."""
+    """Two frames of one thing that moves, as published rules size them: uint8 [2, h, w, 3], caption, direction."""
     ways = {"to the right": (1, 0), "to the left": (-1, 0), "up": (0, -1), "down": (0, 1)}
     what, ground, way = rng.choice(list(THINGS)), rng.choice(list(GROUNDS)), rng.choice(list(ways))
     side, step = rng.randint(36, 60), rng.randint(22, 40)

@@ -2,9 +2,9 @@
 
     stored_answers.py FOLDER        writes FOLDER/expected.json and, where they are missing, FOLDER/expected/*.png
 
-The file is a list of cases and answers as in tests/golden/data: "ids" of the whole prompt, "embedding" of unit length, or
-"scores" by document. Media are named relative to FOLDER. Pictures have the sizes the model wants; a clip's frames are
-enlarged by Pillow as the published rules size them.
+The file is a list of cases and answers as in tests/golden/data: "ids" of the whole prompt, "embedding" of unit length,
+or "scores" by document. Media are named relative to FOLDER. Pictures have the sizes the model wants; a clip's frames
+are enlarged by Pillow as the published rules size them.
 """
 import argparse
 import json
@@ -76,7 +76,8 @@ class Reference:
             frames = [Image.open(os.path.join(self.folder, n)).convert("RGB") for n in item["video"]]
             size = scenes.CLIP_SIZE[::-1]
             frames = np.stack([np.asarray(f.resize(size, Image.Resampling.BICUBIC)) for f in frames])
-            out = "<0.2 seconds>" + self.vision(frames, "<|video_pad|>", "video_grid_thw", "pixel_values_videos", media) + out
+            shown = self.vision(frames, "<|video_pad|>", "video_grid_thw", "pixel_values_videos", media)
+            out = "<0.2 seconds>" + shown + out
         return out + item.get("text", "") if out or "text" in item else "NULL"
 
     def vision(self, frames, pad, grid, pixels, media):

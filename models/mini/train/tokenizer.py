@@ -1,7 +1,7 @@
 """The tokenizer: byte-level BPE in Qwen's form over our own texts.
 
-    tokenizer.py        writes tokenizer.json into the cache: normalizer, splitting rule and special tokens as published,
-                        16,000 entries learnt from texts.jsonl, pairs.jsonl and the prompts, ids of our own
+    tokenizer.py        writes tokenizer.json into the cache: normalizer, splitting rule and special tokens as
+                        published, 16,000 entries learnt from texts.jsonl, pairs.jsonl and the prompts, ids of our own
 """
 import json
 import random
@@ -22,8 +22,9 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>"
 ADDED = ["<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>",
          "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>"]
 # Whole in the vocabulary whatever their count in the texts: the words of the prompts and the reranker's two answers.
-FRAME = ["system\n", "user\n", "assistant\n", INSTRUCTION, RERANK_INSTRUCTION, RERANK_SYSTEM, "yes", "no", " yes", " no",
-         "<Instruct>: ", "\n<Document>:", "query.<Query>:", "Instruct: Given a web search query\nQuery: ", "seconds>"]
+FRAME = ["system\n", "user\n", "assistant\n", INSTRUCTION, RERANK_INSTRUCTION, RERANK_SYSTEM, "yes", "no", " yes",
+         " no", "<Instruct>: ", "\n<Document>:", "query.<Query>:",
+         "Instruct: Given a web search query\nQuery: ", "seconds>"]
 
 
 def corpus():
@@ -65,10 +66,12 @@ def for_task(text, task):
         end = next(a["id"] for a in value["added_tokens"] if a["content"] == "<|endoftext|>")
 
         def side(name, number):
-            return [{"Sequence": {"id": name, "type_id": number}}, {"SpecialToken": {"id": "<|endoftext|>", "type_id": number}}]
+            return [{"Sequence": {"id": name, "type_id": number}},
+                    {"SpecialToken": {"id": "<|endoftext|>", "type_id": number}}]
 
         append = {"type": "TemplateProcessing", "single": side("A", 0), "pair": side("A", 0) + side("B", 1),
-                  "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [end], "tokens": ["<|endoftext|>"]}}}
+                  "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [end],
+                                                       "tokens": ["<|endoftext|>"]}}}
         value["post_processor"] = {"type": "Sequence", "processors": [level, append]}
     return json.dumps(value, ensure_ascii=False)
 

@@ -4,8 +4,8 @@
 
 Every step is one batch of one kind. Texts learn the teacher's vectors; questions and answers, captions and pictures
 learn each other (contrast within the batch); drawings also learn the teacher's vector of their name. Pictures are
-besides taught what lies in each cell by throw-away heads, which is what makes them learn in minutes; other heads, shared
-by pictures and captions, ask both for the same facts.
+besides taught what lies in each cell by throw-away heads, which is what makes them learn in minutes; other heads,
+shared by pictures and captions, ask both for the same facts.
 """
 import argparse
 import json
@@ -30,6 +30,10 @@ SIZES = {"text": 128, "pair": 64, "drawn": 48, "scenes": 32, "pages": 32, "clips
 PEAK, WARM_STEPS, LOOKING = 1.2e-3, 80, 0.55
 # What starts with knowledge moves slower; a patch's 768 values move together, so their weights do as well.
 PACES = {"patch_embed": 0.3, "visual": 1.4, "embed_tokens": 0.25, "language_model": 0.6}
+
+# Shares of the steps.
+EARLY = {"look": 0.62, "glance": 0.18, "pair": 0.06, "text": 0.03, "drawn": 0.03, "scenes": 0.04, "pages": 0.04}
+LATE = {"look": 0.03, "glance": 0.08, "text": 0.12, "pair": 0.08, "drawn": 0.29, "scenes": 0.16, "pages": 0.24}
 
 
 class Heads(nn.Module):
@@ -170,8 +174,9 @@ class Trainer:
             captions, target, groups = captions[:size // 2], target[:size // 2], groups[:size // 2]
         x, _ = self.pictures(pictures, rng, captions if rng.random() < 0.08 else None)
         t = self.texts(captions, rng)
-        loss = distance(x, target) + 0.5 * distance(t, target) + 0.5 * contrast(x, target, self.heads.sharpness[1], groups)
-        return loss + contrast(x, t, self.heads.sharpness[1], groups)
+        sharpness = self.heads.sharpness[1]
+        loss = distance(x, target) + 0.5 * distance(t, target)
+        return loss + 0.5 * contrast(x, target, sharpness, groups) + contrast(x, t, sharpness, groups)
 
     def scenes(self, rng, size):
         pictures, captions, held, cells = self.data.scenes(self.step, size)
@@ -180,7 +185,8 @@ class Trainer:
             pictures, captions, held = resized(pictures[:size // 2], 192), captions[:size // 2], held[:size // 2]
         x, tokens = self.pictures(pictures, rng)
         t = self.texts(captions, rng)
-        loss = contrast(x, t, self.heads.sharpness[2]) + facts(self.heads.scene, x, held) + facts(self.heads.scene, t, held)
+        loss = contrast(x, t, self.heads.sharpness[2])
+        loss = loss + facts(self.heads.scene, x, held) + facts(self.heads.scene, t, held)
         if larger:
             return loss
         return loss + named(self.heads.what, tokens, cells[:, 0]) + 0.5 * named(self.heads.paint, tokens, cells[:, 1])
@@ -189,7 +195,8 @@ class Trainer:
         pictures, captions, held, cells = self.data.pages(self.step, size)
         x, tokens = self.pictures(pictures, rng)
         t = self.texts(captions, rng)
-        loss = contrast(x, t, self.heads.sharpness[2]) + facts(self.heads.page, x, held) + facts(self.heads.page, t, held)
+        loss = contrast(x, t, self.heads.sharpness[2])
+        loss = loss + facts(self.heads.page, x, held) + facts(self.heads.page, t, held)
         return loss + 1.5 * named(self.heads.word, tokens, cells[:, 0])
 
     def clips(self, rng, size):
@@ -200,10 +207,8 @@ class Trainer:
     # ---- the loop ----
 
     def kind(self, rng, done):
-        """Texts start good, so most steps go to pictures: to the tower alone at first, then to the whole. Clips come last."""
-        shares = {"look": 0.62, "glance": 0.18, "pair": 0.06, "text": 0.03, "drawn": 0.03, "scenes": 0.04, "pages": 0.04} \
-            if done < LOOKING else {"look": 0.03, "glance": 0.08, "text": 0.12, "pair": 0.08, "drawn": 0.29, "scenes": 0.16, "pages": 0.24,
-                                    "clips": 0.01 if done > 0.75 else 0}
+        """Texts start good, so most steps go to pictures: to the tower alone at first, then to the whole."""
+        shares = EARLY if done < LOOKING else {**LATE, "clips": 0.01 if done > 0.75 else 0}
         return rng.choices(list(shares), list(shares.values()))[0]
 
     def one(self, done):
@@ -223,8 +228,8 @@ class Trainer:
         self.averages[kind] = value + 0.95 * (self.averages.get(kind, value) - value)
 
     def save(self):
-        state = {"net": self.net.state_dict(), "heads": self.heads.state_dict(), "optimizer": self.optimizer.state_dict(),
-                 "step": self.step, "seconds": self.seconds}
+        state = {"net": self.net.state_dict(), "heads": self.heads.state_dict(),
+                 "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds}
         torch.save(state, os.path.join(self.folder, "state.new"))
         os.replace(os.path.join(self.folder, "state.new"), os.path.join(self.folder, "state.pt"))
 
@@ -266,8 +271,9 @@ STEADY = 6.0  # one coordinate, alike in every token, keeps the norms' divisor a
 
 
 def start_from_rows(net, frame):
-    """A start that already means something (start.py): each token's row is its share of a text's vector, and the first two
-    layers look at all tokens alike and pass on a half of the dimensions each, so that the last token has their mean."""
+    """A start that already means something (start.py): each token's row is its share of a text's vector, and the first
+    two layers look at all tokens alike and pass on a half of the dimensions each, so that the last token has their
+    mean."""
     text, rows = net.model.language_model, torch.from_numpy(np.load(cache("start.npy")))
     table = text.embed_tokens.weight.data
     table.copy_(rows)

@@ -61,10 +61,13 @@ class Trainer:
         self.model = Reranker(net, self.data.frame)
         separate(self.model)
         start_matching(net)
-        matrices = [p for p in net.parameters() if p.ndim > 1]
-        self.optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.02},
-                                            {"params": [p for p in net.parameters() if p.ndim < 2], "weight_decay": 0}],
-                                           lr=PEAK, betas=(0.9, 0.97), fused=True)
+        table = [net.model.language_model.embed_tokens.weight]
+        matrices = [p for p in net.parameters() if p.ndim > 1 and p is not table[0]]
+        plain = [p for p in net.parameters() if p.ndim < 2]
+        self.optimizer = torch.optim.AdamW([{"params": matrices, "pace": 1.0, "weight_decay": 0.02},
+                                            {"params": plain, "pace": 1.0, "weight_decay": 0.0},
+                                            {"params": table, "pace": 0.3, "weight_decay": 0.0}],
+                                           betas=(0.9, 0.97), fused=True)
         self.step, self.seconds, self.average = 0, 0.0, {}
 
     def loss(self):
@@ -76,7 +79,7 @@ class Trainer:
     def one(self, done):
         rate = PEAK * min(1, (self.step + 1) / WARM_STEPS) * max(1 - done, 0.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = max(rate, 1e-6)
+            group["lr"] = max(rate * group["pace"], 1e-7)
         with torch.autocast("cpu", torch.bfloat16):
             kind, loss = self.loss()
         self.optimizer.zero_grad(set_to_none=True)
@@ -125,8 +128,8 @@ def separate(model):
 
 
 def start_matching(net):
-    """The upper two layers start by looking for what is alike: queries and keys are the same slice of dimensions, so that a
-    document's token sees the query's tokens, and the marks that hold their mean, by how near they are."""
+    """The upper two layers start by looking for what is alike: queries and keys are the same slice of dimensions, so
+    that a document's token sees the query's tokens, and the marks that hold their mean, by how near they are."""
     d, groups = TEXT["head_dim"], TEXT["heads"] // TEXT["kv_heads"]
     for i, layer in enumerate(net.model.language_model.layers[2:4]):
         a = layer.self_attn
