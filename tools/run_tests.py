@@ -292,7 +292,7 @@ def suite_install(suite):
     suite.must("meson install", ["meson", "install", "-C", suite.build, "--no-rebuild", "--quiet", "--destdir", root])
     prefix = os.path.join(root, "usr", "local")
     for name in ("bin/qvec", "include/qvec/qvec.h", "lib/**/libqvec.so", "lib/**/libqvec.a", "lib/**/pkgconfig/qvec.pc",
-                 "share/man/man1/qvec.1", *[f"share/qvec/models/{m}/{f}" for m in ("mini",)
+                 "share/man/man1/qvec.1", *[f"share/qvec/models/{m}/{f}" for m in ("mini", "mini-reranker")
                    for f in ("config.json", "tokenizer.json", "model.safetensors", "expected.json", "README.md")]):
         suite.check(f"installs {name}", [] if glob.glob(os.path.join(prefix, name), recursive=True) else [f"{name} is not under {prefix}"])
     library = glob.glob(os.path.join(prefix, "lib", "**", "libqvec.so"), recursive=True)

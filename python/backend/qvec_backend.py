@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NATIVE = next((place for place in (os.path.join(HERE, "native"), os.path.dirname(HERE))
                if os.path.exists(os.path.join(place, "include", "qvec", "qvec.h"))), None)
 LIBRARY = "libqvec.so.0"
-BUILTIN = ("mini",)
+BUILTIN = ("mini", "mini-reranker")
 SKIPPED = ("__pycache__", ".mypy_cache", ".pytest_cache")
 
 

@@ -58,12 +58,12 @@ def test_verify(qvec, tmp_path):
 @pytest.fixture
 def copies(tmp_path):
     """Copies of the built-in models that may be damaged."""
-    for name in ("mini",):
+    for name in ("mini", "mini-reranker"):
         shutil.copytree(os.path.join(harness.ROOT, "models", name), tmp_path / name, ignore=lambda *_: ["train"])
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["mini"])
+@pytest.mark.parametrize("name", ["mini", "mini-reranker"])
 def test_verify_finds_damaged_weights(qvec, copies, name):
     """A few thousand bytes of one matrix in another order: every number is finite, and the answers are others."""
     path = copies / name / "model.safetensors"
