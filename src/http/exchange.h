@@ -22,6 +22,7 @@ struct qv__server {
     struct MHD_Daemon *daemon;
     qv__watch *watch;
     int listener, port;
+    bool listening;
     struct stat socket_file; /* of unix_path */
     atomic_bool draining;    /* answers say "Connection: close" */
     atomic_bool closing;     /* nothing more is handed to api/ */

@@ -73,17 +73,20 @@ static struct MHD_Daemon *start_daemon(qv__server *s) {
 
 static qv_status open_listener(qv__server *s, qv_error *err) {
     const qv__server_options *o = &s->options;
-    if (o->unix_path) return qv__listen_unix(o->unix_path, o->unix_mode, &s->listener, &s->socket_file, err);
-    qv_status status = qv__listen(o->host, o->port, &s->listener, err);
-    if (!status) s->port = qv__listen_port(s->listener);
+    qv_status status = o->unix_path ? qv__listen_unix(o->unix_path, o->unix_mode, &s->listener, &s->socket_file, err)
+                                    : qv__listen(o->host, o->port, &s->listener, err);
+    s->listening = !status;
+    if (s->listening && !o->unix_path) s->port = qv__listen_port(s->listener);
     return status;
 }
 
-static void close_listener(qv__server *s) {
-    if (s->listener < 0) return;
+/* Connections are refused from here on, and another server may take the address. The descriptor lives on as long as
+ * libmicrohttpd, whose threads may touch it still. */
+static void stop_listening(qv__server *s) {
+    if (!s->listening) return;
+    s->listening = false;
     if (s->options.unix_path) qv__listen_unix_remove(s->options.unix_path, &s->socket_file);
-    close(s->listener);
-    s->listener = -1;
+    shutdown(s->listener, SHUT_RDWR);
 }
 
 qv_status qv__server_open(qv__api *api, const qv__server_options *options, qv__server **out, qv_error *err) {
@@ -136,7 +139,7 @@ void qv__server_close(qv__server **server, int drain_seconds) {
         qv__api_leave(s->api);
         wait_delay(s, until);
         MHD_quiesce_daemon(s->daemon); /* gives the listener back */
-        close_listener(s);
+        stop_listening(s);
         if (!wait_idle(s, until)) {
             qv__log(QV__LOG_WARN, "%lld requests were not done within %d seconds; cancelling them",
                     (long long)s->exchanges, drain_seconds);
@@ -151,7 +154,8 @@ void qv__server_close(qv__server **server, int drain_seconds) {
         MHD_stop_daemon(s->daemon);
     }
     qv__watch_close(&s->watch);
-    close_listener(s);
+    stop_listening(s);
+    if (s->listener >= 0) close(s->listener);
     qv__free(s);
     *server = NULL;
 }

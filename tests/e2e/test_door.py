@@ -176,6 +176,29 @@ def test_unix_socket_mode_and_what_is_in_the_way(qvec, tmp_path):
     assert "octal" in qvec("serve", *TINY, "--unix-socket", path, "--unix-socket-mode", "9").err
 
 
+def test_a_new_server_takes_the_socket_while_the_old_one_finishes(tmp_path):
+    """The old one must not remove the file of the new one at its end, also where the file system gives the same number
+    to both."""
+    path = tmp_path / "s"
+    old = OnSocket(path, "--unix-socket")
+    held = UnixConnection(path)
+    held.putrequest("POST", "/v1/embeddings")  # half a request: the old one waits for the rest
+    for name, value in {**HEAD, "Content-Length": str(len(BODY))}.items():
+        held.putheader(name, value)
+    held.endheaders()
+    time.sleep(0.3)
+    old.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: not path.exists())
+    new = OnSocket(path, "--unix-socket")
+    assert ask(UnixConnection(path))[0] == 200
+    held.send(BODY.encode())
+    assert held.getresponse().status == 200
+    assert old.process.wait(20) == 0 and path.exists()
+    old.stop()
+    assert ask(UnixConnection(path))[0] == 200
+    assert new.stop() == 0 and not path.exists()
+
+
 # ---- pages of other origins ----------------------------------------------------------------------------
 
 def cors(headers):
