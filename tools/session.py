@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A short session with the program just built, as `make run` shows it: texts to vectors, which passage answers which
-question, and pictures found by a sentence.
+question, the same from the reranker, and pictures found by a sentence.
 
     tools/session.py [BUILD [SENTENCE]]
 
@@ -59,7 +59,7 @@ def cosine(a, b):
 
 def show_vectors():
     texts = QUESTIONS + PASSAGES
-    part("Four texts become vectors", " ".join(["embed", *(f'--text "{short(t, 20)}"' for t in texts)]))
+    part("Four texts become vectors", " ".join(["embed", *(f'--text "{short(t, 22)}"' for t in texts)]))
     vectors = [answer["embedding"] for answer in qvec("embed", *flags("--text", texts))]
     for text, v in zip(texts, vectors):
         print(f"  {short(text, 34):34}  {v[0]:+.4f} {v[1]:+.4f} {v[2]:+.4f} … {v[-1]:+.4f}   {len(v)} values")
@@ -68,10 +68,18 @@ def show_vectors():
 
 def show_matrix(questions, passages):
     part("Which passage answers which question: the cosines of those vectors")
-    print(f"  {'':34}" + "".join(f"{short(p, 20):>24}" for p in PASSAGES))
+    print(f"  {'':34}" + "".join(f"{short(p, 22):>26}" for p in PASSAGES))
     for text, question in zip(QUESTIONS, questions):
         row = [cosine(question, passage) for passage in passages]
-        print(f"  {text:34}" + "".join(best(f"{c:24.3f}", c == max(row)) for c in row))
+        print(f"  {text:34}" + "".join(best(f"{c:26.3f}", c == max(row)) for c in row))
+
+
+def show_reranked():
+    part("The reranker reads a question and its passages together",
+         f'rerank --query "{QUESTIONS[1]}"' + "".join(f' --document "{short(p, 22)}"' for p in PASSAGES))
+    answer = qvec("rerank", "--query", QUESTIONS[1], *flags("--document", PASSAGES))[0]
+    for place, i in enumerate(answer["order"]):
+        print(best(f"  {answer['scores'][i]:.3f}  {short(PASSAGES[i], 66)}", place == 0))
 
 
 def show_pictures(sentence):
@@ -87,8 +95,9 @@ def show_pictures(sentence):
 def main(sentence):
     start = time.monotonic()
     show_matrix(*show_vectors())
+    show_reranked()
     show_pictures(sentence)
-    print(f"\nThat took {time.monotonic() - start:.1f} s, offline, with the small model that comes along. Next:\n")
+    print(f"\nThat took {time.monotonic() - start:.1f} s, offline, with the small models that come along. Next:\n")
     shown = os.path.relpath(QVEC, ROOT)
     for command, why in ((f'{shown} embed --text "a train" --image examples/pictures/train-tree.png', "two vectors as JSON Lines"),
                          (f"{shown} serve", "a page at http://localhost:8000, and the API"),

@@ -25,7 +25,7 @@ TICK_SECONDS = 0.05
 _PATH_MAX = 4096
 _TASKS = {"auto": _native.TASK_AUTO, "embed": _native.TASK_EMBED, "rerank": _native.TASK_RERANK}
 # The models that come along, by task.
-_BUILTIN = {"embed": ("mini",), "rerank": ("mini-reranker", "mini")}
+_BUILTIN = {"embed": "mini", "rerank": "mini-reranker"}
 
 
 class _Handle:
@@ -199,8 +199,8 @@ def _model_places() -> Iterator[Path]:
 
 def builtin(task: str) -> str:
     """The folder of the model that comes along for a task."""
-    names = _BUILTIN["rerank" if task == "rerank" else "embed"]
-    for folder in (place / name for name in names for place in _model_places()):
+    name = _BUILTIN["rerank" if task == "rerank" else "embed"]
+    for folder in (place / name for place in _model_places()):
         if (folder / "config.json").exists() and (folder / "tokenizer.json").exists():
             return str(folder)
     raise from_status(-6, "the built-in model was not found beside the library; name a model: a folder or an org/name")

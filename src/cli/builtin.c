@@ -34,9 +34,7 @@ char *qv__builtin_folder(qv_task task) {
     char *slash = strrchr(home, '/');
     if (slash) *slash = 0;
     char *folder = NULL;
-    /* An embedding model can be read as a reranker, a poor one. */
-    for (size_t p = 0; p < sizeof places / sizeof *places && !folder && task == QV_TASK_RERANK; p++)
-        folder = candidate(home, places[p], "mini-reranker");
-    for (size_t p = 0; p < sizeof places / sizeof *places && !folder; p++) folder = candidate(home, places[p], "mini");
+    for (size_t p = 0; p < sizeof places / sizeof *places && !folder; p++)
+        folder = candidate(home, places[p], task == QV_TASK_RERANK ? "mini-reranker" : "mini");
     return folder;
 }

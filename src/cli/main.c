@@ -32,7 +32,7 @@ static void print_help(void) {
            QVEC_VERSION);
     for (size_t i = 0; i < COMMANDS; i++) printf("  %-10s %s\n", commands[i].name, commands[i].summary);
     printf(
-        "\nMODEL is a checkpoint folder, or an org/name from the hub caches; without one, the built-in small model.\n"
+        "\nMODEL is a checkpoint folder, or an org/name from the hub caches; without one, a small model that comes along.\n"
         "Results go to stdout, everything else to stderr. Exit status: 0 all done; 1 some items failed; 2 wrong "
         "usage;\n"
         "3 the model could not be opened; 130 interrupted.\n");

@@ -25,8 +25,7 @@ static bool check_task(const qv__model_flags *flags, qv_task wanted, const qv_mo
 bool qv__model_flags_open(const qv__model_flags *flags, qv_task wanted, const char *media_root, qv_model **out) {
     char *folder;
     const qv__limits *l = &flags->limits;
-    qv_task asked = qv__model_flags_task(flags, flags->model ? QV_TASK_AUTO : wanted);
-    qv_model_options options = {.task = asked,
+    qv_model_options options = {.task = qv__model_flags_task(flags, QV_TASK_AUTO),
                                 .load_format = flags->load_format,
                                 .cpu_tier = flags->cpu_tier,
                                 .quantization = qv__model_flags_quantization(flags),

@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "cli/against.h"
-#include "cli/builtin.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/expected.h"
@@ -342,10 +341,6 @@ static int run_model(verify *v, qv_task wanted) {
 static int run(verify *v) {
     int status = run_model(v, QV_TASK_EMBED);
     if (v->model.model || v->against || status) return status;
-    char *reranker = qv__builtin_folder(QV_TASK_RERANK);
-    bool another = reranker && strstr(reranker, "mini-reranker");
-    qv__free(reranker);
-    if (!another) return status;
     printf("\n");
     return run_model(v, QV_TASK_RERANK);
 }

@@ -75,7 +75,7 @@ def test_model_as_flag_is_the_same(qvec):
     assert one.raw == other.raw != b""
 
 
-@pytest.mark.parametrize("flags, name, task", [(["info"], "mini", "embed")])
+@pytest.mark.parametrize("flags, name, task", [(["info"], "mini", "embed"), (["info", "--task", "rerank"], "mini-reranker", "rerank")])
 def test_builtin_models(qvec, flags, name, task):
     facts = json.loads(qvec(*flags, "--json").out)
     assert os.path.basename(facts["folder"]) == name and facts["task"] == task and not facts["weights"]["dummy"]

@@ -48,7 +48,7 @@ def test_info_without_weights(qvec):
 def test_verify(qvec, tmp_path):
     done = qvec("verify")
     assert done.status == 0 and "FAIL" not in done.out
-    assert "11 stored answers" in done.out
+    assert "11 stored answers" in done.out and "4 stored answers" in done.out
     done = qvec("verify", real(tmp_path))
     assert done.status == 0 and "no answers are stored" in done.out
     assert qvec("verify", harness.folder("tiny", "reranker"), "--load-format", "dummy").status == 0

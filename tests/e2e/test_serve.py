@@ -202,3 +202,15 @@ def test_curl_of_the_guide():
 
 def test_no_model_no_server(qvec):
     assert qvec("serve", "no/such-model").status == 3
+
+
+def test_the_built_in_models():
+    """Without MODEL the one that embeds; asked to rerank, the one that does."""
+    passages = ["The capital of China is Beijing.", "Gravity is a force that attracts two bodies towards each other."]
+    with serve(model=[]) as s:
+        status, answer = s.post("/v1/embeddings", {"input": "hello"})
+        assert status == 200 and len(answer["data"][0]["embedding"]) == 256
+    with serve("--task", "rerank", model=[]) as s:
+        for query, best in (("What is the capital of China?", 0), ("Explain gravity", 1)):
+            status, answer = s.post("/v1/rerank", {"query": query, "documents": passages})
+            assert status == 200 and answer["results"][0]["index"] == best
