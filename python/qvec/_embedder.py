@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _inputs
 from ._errors import Error, InvalidInput
-from ._inputs import Batch, Item, Wishes
+from ._inputs import Batch, Item
 from ._model import Model, Vectors
 from ._progress import Bar
 
@@ -134,9 +134,11 @@ class Embedder(Opened):
         prompt: "official", the models' published recipe around the instruction and the content, or "raw", the text as
         it is and the end token. dimensions: keep so many values, then normalise. out: a float32 array to write into.
         Raises an `Error` of the first item that fails; its `failures` has them all."""
-        wishes = Wishes(prompt, instruction, dimensions, max_length, normalize, special_tokens, min_pixels, max_pixels,
-                        apply_orientation, fps, max_frames)
-        batch = Batch([items] if _inputs.is_one(items) else cast("Iterable[Item]", items), wishes)
+        wishes = _inputs.wishes(prompt, instruction, dimensions, max_length, normalize, special_tokens, min_pixels,
+                                max_pixels, apply_orientation, fps, max_frames)
+        if type(items) is not list and _inputs.is_one(items):
+            items = [items]
+        batch = Batch(cast("Iterable[Item]", items), wishes)
         matrix = self._matrix(batch, out)
         if not batch.count:
             return matrix
@@ -148,11 +150,13 @@ class Embedder(Opened):
         return matrix
 
     def _matrix(self, batch: Batch, out: Vectors | None) -> Vectors:
-        wanted = {size or self._model.embedding_size for size in batch.dimensions}
+        full = self._model.embedding_size
+        wanted = batch.dimensions if len(batch.dimensions) == 1 else {size or full for size in batch.dimensions}
         if len(wanted) > 1:
-            raise InvalidInput(f"items of {' and '.join(map(str, sorted(wanted)))} dimensions do not make a matrix; "
-                               "embed them in calls of their own")
-        width = min(max(wanted.pop() if wanted else self._model.embedding_size, 1), self._model.embedding_size)
+            raise InvalidInput(f"items of {' and '.join(map(str, sorted(map(int, filter(None, wanted)))))} dimensions do not make "
+                               "a matrix; embed them in calls of their own")
+        [size] = wanted
+        width = full if not size else min(max(size, 1), full)
         shape = (batch.count, width)
         if out is None:
             return np.empty(shape, np.float32)

@@ -13,7 +13,7 @@ import os
 import re
 import warnings
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence, Union
 
@@ -48,15 +48,16 @@ class Wishes:
     max_frames: int | None = None
 
     @cached_property
-    def native(self) -> tuple[Any, ...]:
-        """The fields of `qv_input` behind its parts, checked: ctypes would cut a number that is too large."""
+    def native(self) -> _native.Input:
+        """As a `qv_input` without parts, to copy. Checked: ctypes would cut a number that is too large."""
         prompt = _PROMPTS.get(self.prompt)
         if prompt is None:
             raise InvalidInput(f'prompt is {self.prompt!r}; it must be "official" or "raw"')
         instruction = None if self.instruction is None else encode_name("instruction", self.instruction)
-        return (prompt, instruction, self._whole("dimensions", 31), self._whole("max_length", 63),
-                not self.normalize, not self.special_tokens, self._whole("min_pixels", 63),
-                self._whole("max_pixels", 63), bool(self.apply_orientation), self._fps(), self._whole("max_frames", 31))
+        return _native.Input(None, 1, prompt, instruction, self._whole("dimensions", 31),
+                             self._whole("max_length", 63), not self.normalize, not self.special_tokens,
+                             self._whole("min_pixels", 63), self._whole("max_pixels", 63),
+                             bool(self.apply_orientation), self._fps(), self._whole("max_frames", 31))
 
     def _whole(self, name: str, bits: int) -> int:
         value = getattr(self, name)
@@ -81,7 +82,16 @@ _WISHES = frozenset(field.name for field in fields(Wishes))
 
 def encode_text(text: str) -> bytes:
     """UTF-8; lone surrogates become bytes that the library refuses by name."""
-    return text.encode("utf-8", "surrogatepass")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+@lru_cache(maxsize=64, typed=True)
+def wishes(*values: Any) -> Wishes:
+    """Wishes by place, made and checked once for the calls that are alike."""
+    return Wishes(*values)
 
 
 def encode_name(what: str, text: str) -> bytes:
@@ -94,30 +104,45 @@ def encode_name(what: str, text: str) -> bytes:
 class Batch:
     """Inputs of one call. Owns everything that the structures point to."""
 
+    __slots__ = ("_kept", "_memory", "_parts", "_rows", "_wishes", "count", "dimensions", "inputs")
+
     def __init__(self, items: Iterable[Item], wishes: Wishes) -> None:
         self._parts: list[_native.Part] = []
         self._kept: list[object] = []
+        self._rows: list[tuple[int, int, _native.Input]] = []  # an input's first part, its parts, its wishes
         self._wishes = wishes
-        rows: list[tuple[int, int, tuple[Any, ...]]] = []
+        self.dimensions = {wishes.dimensions}
+        if type(items) is list and len(items) == 1 and type(items[0]) is str:
+            self._only_text(items[0])
+        else:
+            self._add_items(items)
+
+    def _only_text(self, text: str) -> None:
+        """One text, the commonest call."""
+        self._add_text(text)
+        self.count = 1
+        self.inputs: Any = _native.Input.from_buffer_copy(self._wishes.native)
+        self.inputs.parts = ctypes.addressof(self._parts[0])
+
+    def _add_items(self, items: Iterable[Item]) -> None:
         sizes: set[int | None] = set()
         for index, item in enumerate(items):
-            first = len(self._parts)
+            first, own = len(self._parts), self._wishes
             try:
-                own = wishes
                 if type(item) is str:
                     self._add_text(item)
                 else:
                     own = self._add_item(item)
-                sizes.add(own.dimensions)
-                rows.append((first, len(self._parts) - first, own.native))
+                self._rows.append((first, len(self._parts) - first, own.native))
             except InvalidInput as e:
                 raise InvalidInput(f"input {index}: {e}", e.status, index, {index: str(e)}) from None
-        self.count = len(rows)
+            sizes.add(own.dimensions)
+        self.count, self.dimensions = len(self._rows), sizes or self.dimensions
         self._memory = (_native.Part * max(1, len(self._parts)))(*self._parts)
         base = ctypes.addressof(self._memory)
-        self.inputs = (_native.Input * max(1, self.count))(
-            *[_native.Input(base + first * _PART_SIZE, count, *native) for first, count, native in rows])
-        self.dimensions = sizes or {wishes.dimensions}
+        self.inputs = (_native.Input * max(1, self.count))(*[native for _, _, native in self._rows])
+        for one, (first, count, _) in zip(self.inputs, self._rows):
+            one.parts, one.part_count = base + first * _PART_SIZE, count
 
     # ---- one item
 
@@ -172,7 +197,7 @@ class Batch:
         self._parts.append(_native.Part(kind, data, size))
 
     def _add_text(self, text: str) -> None:
-        if _LOOKS_LIKE_MEDIA.match(text):
+        if text.startswith(("data:", "http", "DATA:", "HTTP")) and _LOOKS_LIKE_MEDIA.match(text):
             warnings.warn(f"the text {text[:60]!r} is embedded as text; hand pictures in as {{'image': ...}}", stacklevel=5)
         data = encode_text(text)
         self._add(_native.TEXT, data, len(data))

@@ -23,9 +23,21 @@ TICK_SECONDS = 0.05
 """How long Python waits inside the library before it looks for signals."""
 
 _PATH_MAX = 4096
+_ONE = _native.Embedding * 1
 _TASKS = {"auto": _native.TASK_AUTO, "embed": _native.TASK_EMBED, "rerank": _native.TASK_RERANK}
 # The models that come along, by task.
 _BUILTIN = {"embed": "mini", "rerank": "mini-reranker"}
+
+
+_forks = 0  # between the process that imported this and the one that runs
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 class _Handle:
@@ -33,14 +45,14 @@ class _Handle:
 
     At the end of the process nothing is closed: the system takes the memory, and a thread may still be inside."""
 
-    __slots__ = ("pointer", "process")
+    __slots__ = ("forks", "pointer")
 
     def __init__(self, pointer: int) -> None:
-        self.pointer, self.process = pointer, os.getpid()
+        self.pointer, self.forks = pointer, _forks
 
-    def __del__(self, close: Any = lib.qv_model_close, pointer: Any = ctypes.c_void_p, getpid: Any = os.getpid) -> None:
-        if self.process == getpid():  # a fork has the memory but not the model's threads
-            close(ctypes.byref(pointer(self.pointer)))
+    def __del__(self, close: Any = lib.qv_model_close, pointer: Any = ctypes.c_void_p, byref: Any = byref) -> None:
+        if self.forks == _forks:  # a fork has the memory but not the model's threads
+            close(byref(pointer(self.pointer)))
 
 
 class Model:
@@ -89,7 +101,7 @@ class Model:
         handle = self._handle
         if handle is None:
             raise InvalidInput("the model is closed")
-        if handle.process != os.getpid():
+        if handle.forks != _forks:
             raise RuntimeError("the model was opened before a fork; open it in the process that uses it")
         return handle
 
@@ -97,28 +109,23 @@ class Model:
 
     def embed(self, batch: Batch, matrix: Vectors, watch: Watch = None) -> ctypes.Array[_native.Embedding]:
         """Row i of the matrix becomes input i's vector. Its rows may lie apart, their values not."""
-        handle, results = self._open_handle(), (_native.Embedding * max(1, batch.count))()
-        stride = matrix.strides[0] // matrix.itemsize if batch.count > 1 else matrix.shape[1]
-
-        def start(job: Any, error: Any) -> int:
-            status: int = lib.qv_job_embed(handle.pointer, batch.inputs, batch.count, results, matrix.ctypes.data,
-                                           stride, job, error)
-            return status
-        status, error = _run(start, watch)
+        handle, count = self._open_handle(), batch.count
+        results = _ONE() if count == 1 else (_native.Embedding * max(1, count))()
+        address, stride = matrix.__array_interface__["data"][0], matrix.shape[1]
+        if count > 1:
+            stride = matrix.strides[0] // matrix.itemsize
+        error = _native.ErrorText()
+        status = _run(watch, error, lib.qv_job_embed, handle.pointer, byref(batch.inputs), count, results, address, stride)
         if status:
-            if batch.count and any(result.status for result in results):
+            if count and any(result.status for result in results):
                 raise first_failure(results, "input")
             check(status, error)
         return results
 
     def rerank(self, query: Batch, documents: Batch, watch: Watch = None) -> ctypes.Array[_native.Score]:
-        handle, results = self._open_handle(), (_native.Score * max(1, documents.count))()
-
-        def start(job: Any, error: Any) -> int:
-            status: int = lib.qv_job_rerank(handle.pointer, query.inputs, documents.inputs, documents.count, results,
-                                            job, error)
-            return status
-        status, error = _run(start, watch)
+        handle, results, error = self._open_handle(), (_native.Score * max(1, documents.count))(), _native.ErrorText()
+        status = _run(watch, error, lib.qv_job_rerank, handle.pointer, byref(query.inputs), byref(documents.inputs),
+                      documents.count, results)
         if status:
             if error.message.startswith(b"document ") and any(result.status for result in results):
                 raise first_failure(results, "document")
@@ -138,13 +145,13 @@ class Model:
             lib.qv_tokens_free(ids)
 
 
-def _run(start: Callable[[Any, Any], int], watch: Watch) -> tuple[int, _native.ErrorText]:
-    """Starts a job and works on it, in steps, so that Ctrl-C gets through. However this ends, the job has ended and
-    the library has let go of the inputs and the matrix."""
-    job, error = ctypes.c_void_p(), _native.ErrorText()
-    status = 0
+def _run(watch: Watch, error: _native.ErrorText, start: Any, *arguments: Any) -> int:
+    """Starts a job and works on it, in steps, so that Ctrl-C gets through; its status. However this ends, the job has
+    ended and the library has let go of the inputs and the matrix."""
+    job, status = ctypes.c_void_p(), 0  # type: ctypes.c_void_p, int
+    here, told = byref(job), byref(error)
     try:
-        status = start(byref(job), byref(error))
+        status = start(*arguments, here, told)
         if not status:
             while not lib.qv_job_wait(job, TICK_SECONDS):
                 if watch:
@@ -157,8 +164,8 @@ def _run(start: Callable[[Any, Any], int], watch: Watch) -> tuple[int, _native.E
         raise
     finally:
         if job:
-            status = lib.qv_job_end(byref(job), byref(error))
-    return status, error
+            status = lib.qv_job_end(here, told)
+    return status
 
 
 def _progress(job: ctypes.c_void_p) -> tuple[int, int]:

@@ -47,7 +47,7 @@ def wheel(tmp_path_factory):
 
 def test_types():
     pytest.importorskip("mypy")
-    run(sys.executable, "-m", "mypy", "--no-incremental", cwd=PACKAGE)
+    run(sys.executable, "-m", "mypy", "--cache-dir", os.path.join(harness.BUILD, "mypy-cache"), cwd=PACKAGE)
 
 
 def test_docstrings():
