@@ -1,7 +1,7 @@
 /* Whole forward passes of a model with weights by rule: texts, the vision tower, and a picture from the bytes of its
  * JPEG file to the vector. The network is called without the engine but for the last, so nothing is shared or cached.
  *
- *     bench_forward [--quick | --all] [--threads N] [--shape 2b|8b|small] [--only PART] [--seconds S]
+ *     bench_forward [--quick | --all] [--threads N] [--shape 2b|8b|small] [--int8] [--only PART] [--seconds S]
  *     bench_forward --on-demand ...       runs the cases that lines of stdin name, once each: for bench/peers */
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,7 +175,9 @@ static void measure(const bench_options *o, const bench_case *c) {
     double tokens = 0, seconds = o->seconds > 0 ? o->seconds : o->quick ? 3 : o->all ? 60 : 15;
     bench_begin(&m, model->backend, 0, 1); /* the first run touches the memory */
     if (c->length < 1000) run(&m, c);
-    for (bench_begin(&m, model->backend, seconds, o->all ? 3 : 1); bench_again(&m);) tokens = run(&m, c);
+    bench_begin(&m, model->backend, seconds, o->all ? 3 : 1);
+    m.mix = o->int8 ? BENCH_INT8 : BENCH_FMA;
+    while (bench_again(&m)) tokens = run(&m, c);
     bench_print_row(&m, c->name, tokens);
 }
 

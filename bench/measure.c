@@ -15,7 +15,7 @@ enum { SAMPLE_EVERY_NS = 25000000, AROUND_MAX = 12, AROUND_EVERY_MS = 20, ENOUGH
 static _Noreturn void usage(const char *program, const char *about, int status) {
     const char *slash = strrchr(program, '/');
     fprintf(status ? stderr : stdout,
-            "%s [--quick | --all] [--threads N] [--shape 2b|8b|small] [--only PART] [--seconds S]\n%s\n",
+            "%s [--quick | --all] [--threads N] [--shape 2b|8b|small] [--int8] [--only PART] [--seconds S]\n%s\n",
             slash ? slash + 1 : program, about);
     exit(status);
 }
@@ -30,6 +30,8 @@ bench_options bench_read_options(int argc, char **argv, const char *about) {
             o.quick = true;
         else if (strcmp(flag, "--all") == 0)
             o.all = true;
+        else if (strcmp(flag, "--int8") == 0)
+            o.int8 = true;
         else if (!value)
             usage(argv[0], about, 2);
         else if (i++, strcmp(flag, "--threads") == 0)

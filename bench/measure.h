@@ -11,6 +11,7 @@
 
 typedef struct {
     bool quick, all;   /* a look, in seconds; everything, in minutes */
+    bool int8;         /* matrices as 8-bit codes; the peak is that of their instructions */
     int threads;       /* 0: all CPUs */
     const char *shape; /* "2b": which of the tests' checkpoints */
     const char *only;  /* part of a case's name; NULL: every case */

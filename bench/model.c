@@ -12,15 +12,18 @@ static qv__arena prompts;
 
 qv_model *bench_open_model(const bench_options *o, const char *kind) {
     const char *root = getenv("QVEC_TEST_CHECKPOINTS");
-    const qv_model_options options = {
-        .load_format = "dummy", .threads = o->threads, .image_cache_bytes = -1, .prefix_cache_bytes = -1};
+    const qv_model_options options = {.load_format = "dummy",
+                                      .quantization = o->int8 ? "int8" : NULL,
+                                      .threads = o->threads,
+                                      .image_cache_bytes = -1,
+                                      .prefix_cache_bytes = -1};
     char folder[4096];
     qv_model *m;
     qv_error err = {0};
     int64_t start = qv__now_ns();
     snprintf(folder, sizeof folder, "%s/%s-%s", root ? root : "build/tests/checkpoints", o->shape, kind);
     if (qv_model_open(folder, &options, &m, &err)) bench_fail("%s", err.message);
-    printf("# %s-%s, weights made by rule in %.1f s; %d threads, %s\n", o->shape, kind,
+    printf("# %s-%s%s, weights made by rule in %.1f s; %d threads, %s\n", o->shape, kind, o->int8 ? ", int8" : "",
            (double)(qv__now_ns() - start) * 1e-9, m->options.threads, m->options.cpu_tier);
     return m;
 }

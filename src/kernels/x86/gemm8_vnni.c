@@ -54,7 +54,7 @@ static inline __attribute__((always_inline)) void group(__m512 total[TILE_ROWS][
     const uint8_t *a = w->codes[0] + g * GROUP * PANEL, *b = w->codes[1] + g * GROUP * PANEL;
     __m512i sum[TILE_ROWS][2];
     for (int r = 0; r < rows; r++) sum[r][0] = sum[r][1] = _mm512_set1_epi32(x[r].offset[g]);
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int i = 0; i < STEPS; i++) {
         __m512i w0 = _mm512_loadu_si512(a + i * STEP), w1 = _mm512_loadu_si512(b + i * STEP);
         if (fetch) {

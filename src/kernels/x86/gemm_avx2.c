@@ -146,6 +146,14 @@ static inline __m256i mask_of(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
+/* A store under a mask costs some CPUs as much as dozens of plain ones, so only the last strip has any. */
+static inline void store(float *to, int count, __m256i mask, __m256 value) {
+    if (count >= HALF)
+        _mm256_storeu_ps(to, value);
+    else
+        _mm256_maskstore_ps(to, mask, value);
+}
+
 static inline __m256 apply(qv__epilogue epilogue, __m256 value) {
     switch (epilogue) {
     case QV__EPI_GELU_TANH: return qv__gelu_tanh_avx2(value);
@@ -159,7 +167,7 @@ static void finish_silu_mul(const qv__gemm_finish *f) {
     for (int64_t r = 0; r < f->rows; r++) {
         const float *sum = f->sums + r * f->sums_stride;
         __m256 value = _mm256_mul_ps(qv__silu_avx2(_mm256_loadu_ps(sum)), _mm256_loadu_ps(sum + f->up_lane));
-        _mm256_maskstore_ps(f->out + r * f->out_stride, mask, value);
+        store(f->out + r * f->out_stride, f->count, mask, value);
     }
 }
 
@@ -177,7 +185,7 @@ static void finish(const qv__gemm_finish *f) {
             value = apply(f->epilogue, value);
             if (f->residual)
                 value = _mm256_add_ps(_mm256_maskload_ps(f->residual + r * f->residual_stride + n, mask), value);
-            _mm256_maskstore_ps(f->out + r * f->out_stride + n, mask, value);
+            store(f->out + r * f->out_stride + n, f->count - n, mask, value);
         }
     }
 }

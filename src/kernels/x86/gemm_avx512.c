@@ -147,6 +147,14 @@ static void block(float *sums, const float *x, const float *strip, int64_t count
 
 /* ---- epilogues ---- */
 
+/* A store under a mask costs some CPUs as much as dozens of plain ones, so only the last strip has any. */
+static inline void store(float *to, __mmask16 mask, __m512 value) {
+    if (mask == 0xffff)
+        _mm512_storeu_ps(to, value);
+    else
+        _mm512_mask_storeu_ps(to, mask, value);
+}
+
 static inline __m512 apply(qv__epilogue epilogue, __m512 value) {
     switch (epilogue) {
     case QV__EPI_GELU_TANH: return qv__gelu_tanh_avx512(value);
@@ -160,8 +168,27 @@ static void finish_silu_mul(const qv__gemm_finish *f) {
     for (int64_t r = 0; r < f->rows; r++) {
         const float *sum = f->sums + r * f->sums_stride;
         __m512 value = _mm512_mul_ps(qv__silu_avx512(_mm512_loadu_ps(sum)), _mm512_loadu_ps(sum + f->up_lane));
-        _mm512_mask_storeu_ps(f->out + r * f->out_stride, mask, value);
+        store(f->out + r * f->out_stride, mask, value);
     }
+}
+
+enum { CHUNK = 8 };
+
+/* `rows` rows from r on of 16 outputs. All residuals are read before the first output is written: their rows are often
+ * a multiple of 4096 bytes apart, and then a read behind a write waits for it. */
+static inline __attribute__((always_inline)) void finish_rows(const qv__gemm_finish *f, int n, __mmask16 mask,
+                                                              __m512 bias, int64_t r, const int rows) {
+    __m512 value[CHUNK];
+    for (int i = 0; i < rows; i++) {
+        value[i] = _mm512_loadu_ps(f->sums + (r + i) * f->sums_stride + n);
+        if (f->bias) value[i] = _mm512_add_ps(value[i], bias);
+        value[i] = apply(f->epilogue, value[i]);
+    }
+    if (f->residual)
+        for (int i = 0; i < rows; i++)
+            value[i] =
+                _mm512_add_ps(_mm512_maskz_loadu_ps(mask, f->residual + (r + i) * f->residual_stride + n), value[i]);
+    for (int i = 0; i < rows; i++) store(f->out + (r + i) * f->out_stride + n, mask, value[i]);
 }
 
 static void finish(const qv__gemm_finish *f) {
@@ -172,14 +199,9 @@ static void finish(const qv__gemm_finish *f) {
     for (int n = 0; n < f->count; n += HALF) {
         __mmask16 mask = mask_of(f->count - n);
         __m512 bias = f->bias ? _mm512_maskz_loadu_ps(mask, f->bias + n) : _mm512_setzero_ps();
-        for (int64_t r = 0; r < f->rows; r++) {
-            __m512 value = _mm512_loadu_ps(f->sums + r * f->sums_stride + n);
-            if (f->bias) value = _mm512_add_ps(value, bias);
-            value = apply(f->epilogue, value);
-            if (f->residual)
-                value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, f->residual + r * f->residual_stride + n), value);
-            _mm512_mask_storeu_ps(f->out + r * f->out_stride + n, mask, value);
-        }
+        int64_t r = 0;
+        for (; r + CHUNK <= f->rows; r += CHUNK) finish_rows(f, n, mask, bias, r, CHUNK);
+        for (; r < f->rows; r++) finish_rows(f, n, mask, bias, r, 1);
     }
 }
 
