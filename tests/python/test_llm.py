@@ -176,3 +176,18 @@ def test_stored_answers_of_the_reference():
     for case, output in zip(cases, model.embed([c["text"] for c in cases], use_tqdm=False)):
         assert output.prompt_token_ids == case["ids"], case["id"]
         harness.check_vector(output.outputs.embedding, case["embedding"])
+
+
+def available_memory():
+    with open("/proc/meminfo", encoding="ascii") as f:
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith("MemAvailable:"))
+
+
+@pytest.mark.skipif(available_memory() < 6 << 30, reason="less than 6 GB of memory is available")
+def test_stored_answers_in_the_whole_2b_shape():
+    model = qvec.LLM(harness.folder("2b"), load_format="dummy", runner="pooling")
+    cases = [c for c in harness.stored("2b-embed") if c["prompt"] == "raw"]
+    assert len(cases) == 2
+    for case, output in zip(cases, model.embed([c["text"] for c in cases], use_tqdm=False)):
+        assert output.prompt_token_ids == case["ids"] and output.outputs.hidden_size == 2048
+        harness.check_vector(output.outputs.embedding, case["embedding"])
