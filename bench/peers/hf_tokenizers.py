@@ -65,30 +65,30 @@ class Qvec:
     """The public tokenizer of the shared library."""
 
     def __init__(self, build, folder):
-        self.library = ctypes.CDLL(os.path.join(build, "src", "libqvec.so"))
-        self.library.qv_model_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_bool, ctypes.c_void_p,
+        self.native = ctypes.CDLL(os.path.join(build, "src", "libqvec.so"))
+        self.native.qv_model_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_bool, ctypes.c_void_p,
                                                    ctypes.c_void_p, ctypes.c_void_p]
-        self.library.qv_tokens_free.argtypes = [ctypes.c_void_p]
+        self.native.qv_tokens_free.argtypes = [ctypes.c_void_p]
         self.model = ctypes.c_void_p()
         options = (ctypes.c_char_p * 64)(b"dummy")  # load_format is the first of qv_model_options; the rest are defaults
-        if self.library.qv_model_open(os.fsencode(folder), ctypes.byref(options), ctypes.byref(self.model), None):
+        if self.native.qv_model_open(os.fsencode(folder), ctypes.byref(options), ctypes.byref(self.model), None):
             raise SystemExit(f"cannot open {folder}")
 
     def encode(self, text):
         """(ids as a C array, how many); freed by the caller."""
         ids, count = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t()
-        if self.library.qv_model_tokenize(self.model, text, len(text), False, ctypes.byref(ids), ctypes.byref(count), None):
+        if self.native.qv_model_tokenize(self.model, text, len(text), False, ctypes.byref(ids), ctypes.byref(count), None):
             raise SystemExit("qvec refused a text")
         return ids, count.value
 
     def ids(self, text):
         ids, count = self.encode(text)
         found = ids[:count]
-        self.library.qv_tokens_free(ids)
+        self.native.qv_tokens_free(ids)
         return found
 
     def run(self, texts):
-        free = self.library.qv_tokens_free
+        free = self.native.qv_tokens_free
         for text in texts:
             free(self.encode(text)[0])
 
