@@ -251,7 +251,7 @@ static qv_status write_messages(qv__bench_serve *b, char **lines, size_t line_co
     qv__buffer_clear(&body);
     b->message_bytes = out.data; /* the buffer's memory goes over to b */
     size_t at = 0;
-    for (size_t i = 0; i < b->samples.count; i++) {
+    for (size_t i = 0; i < b->samples.count && !status; i++) {
         b->messages[i].data = b->message_bytes + at;
         at += b->messages[i].size;
     }
