@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -395,6 +396,9 @@ def main():
     parser.add_argument("--only", nargs="+", choices=SUITES, metavar="SUITE", help=" ".join(SUITES))
     parser.add_argument("--fuzz-seconds", type=int, default=20, help="for each target (20)")
     options = parser.parse_args()
+    # In the background or under nohup these are ignored, and what the tests start and interrupt would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if options.python:
         options.python = os.path.abspath(options.python)
     suites = [run_suite(name, options) for name in SUITES if not options.only or name in options.only]
