@@ -21,7 +21,7 @@ build: $(BUILD)/build.ninja ## build/qvec (the default)
 run: build ## build, then a short session: texts and pictures embedded, ranked, found
 	@tools/session.py $(BUILD) $(if $(FIND),"$(FIND)")
 
-test: test-packages $(BUILD)/build.ninja .venv/ready .venv-python/ready .venv-cohere5/ready ## everything: C tests, sanitizers, Python tests, fuzzing (10 minutes on two cores)
+test: test-packages $(BUILD)/build.ninja .venv/ready .venv-python/ready .venv-cohere5/ready ## everything: C tests, sanitizers, Python tests, fuzzing (20 minutes on two cores)
 	@tools/run_tests.py --build $(BUILD) --python .venv/bin/python
 
 bench: $(BUILD)/build.ninja ## measure this machine: one table
