@@ -109,17 +109,21 @@ static const char *prompt_name(const qv__job *job) {
     return job->facts[0].prompt == QV_PROMPT_OFFICIAL ? "official" : "raw";
 }
 
+/* Only a model with a vision tower has a configuration to ask. */
+static void write_picture(const qv__job *job, const qv__vision_run *run, bool comma, qv__buffer *b) {
+    const qv__vision_config *v = &qv__checkpoint_config(job->api->options.model->checkpoint)->vision;
+    qv__buffer_printf(b, "%s{\"height\":%d,\"width\":%d,\"tokens\":%lld}", comma ? "," : "", run->height, run->width,
+                      (long long)qv__vision_tokens(v, run->height, run->width));
+}
+
 /* [[{"height","width","tokens"}, ...], ...]: each input's pictures and frame pairs, in the order they enter the
  * model. */
 static void write_pictures(const qv__job *job, qv__buffer *b) {
-    const qv__vision_config *v = &qv__checkpoint_config(job->api->options.model->checkpoint)->vision;
     qv__buffer_puts(b, ",\"pictures\":[");
     for (size_t i = 0; i < job->count; i++) {
         const qv__sequence *s = &job->items[i]->sequence;
         qv__buffer_puts(b, i ? ",[" : "[");
-        for (int k = 0; k < s->run_count; k++)
-            qv__buffer_printf(b, "%s{\"height\":%d,\"width\":%d,\"tokens\":%lld}", k ? "," : "", s->runs[k].height,
-                              s->runs[k].width, (long long)qv__vision_tokens(v, s->runs[k].height, s->runs[k].width));
+        for (int k = 0; k < s->run_count; k++) write_picture(job, &s->runs[k], k > 0, b);
         qv__buffer_puts(b, "]");
     }
     qv__buffer_puts(b, "]");
