@@ -182,6 +182,7 @@ static int run(serve *s) {
     int64_t start_ns = qv__now_ns();
     qv_error err = {0};
     raise_file_limit();
+    qv__server_keep_heap();
     qv__console_log(level_of(s), !strcmp(s->log_format, "json"));
     if (!s->prefix_caching) s->model.prefix_cache = 0;
     if (!qv__model_flags_open(&s->model, QV_TASK_AUTO, s->media_root, &s->opened)) return QV__EXIT_MODEL;

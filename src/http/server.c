@@ -1,6 +1,7 @@
 #include "http/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -158,4 +159,11 @@ void qv__server_close(qv__server **server, int drain_seconds) {
     if (s->listener >= 0) close(s->listener);
     qv__free(s);
     *server = NULL;
+}
+
+void qv__server_keep_heap(void) {
+#if defined(__GLIBC__)
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
 }

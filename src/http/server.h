@@ -26,4 +26,8 @@ int qv__server_port(const qv__server *server);
  * flight what is left of drain_seconds, then cancels what still waits for the engine (a batch that is being computed is
  * finished first), answers all of them, closes. */
 void qv__server_close(qv__server **server, int drain_seconds);
+/* For main, before other threads are there: the heap keeps what requests free, where it would otherwise give a page or
+ * two back to the system and fetch them again for each. These are the thresholds that glibc arrives at by itself once a
+ * block of 32 MiB has been freed. */
+void qv__server_keep_heap(void);
 #endif

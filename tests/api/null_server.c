@@ -306,6 +306,7 @@ static void set_limits(void) {
 }
 
 int main(int argc, char **argv) {
+    qv__server_keep_heap();
     set_limits();
     for (int i = 1; i + 1 < argc; i += 2)
         if (strncmp(argv[i], "--", 2) || !read_flag(argv[i] + 2, argv[i + 1]))
