@@ -5,10 +5,11 @@ import pytest
 
 import harness
 import outliers
+import test_2b_goldens
 
 INT8 = ("--quantization", "int8")
-CASES = [c for c in harness.stored("small-embed") if len(c["ids"]) < 1200]
-TEXTS = [harness.question(c) for c in CASES if not harness.is_visual(c)]
+CASES = harness.stored("small-embed")
+TEXTS = [harness.question(c) for c in CASES if not harness.is_visual(c) and len(c["ids"]) < 1200]
 PICTURES = [harness.question(c) for c in CASES if c["id"] in ("image-small.png", "image-text", "frames-2", "mixture")]
 
 
@@ -17,8 +18,8 @@ def cosine(a, b):
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def run(items, *flags, model=None, seed=0):
-    answers = harness.run_lines("embed", model or harness.folder("small"), items, *flags, seed=seed)
+def run(items, *flags, model=None, seed=0, **options):
+    answers = harness.run_lines("embed", model or harness.folder("small"), items, *flags, seed=seed, **options)
     return {a["id"]: a for a in answers}
 
 
@@ -31,6 +32,22 @@ def quantised():
 def test_near_the_reference(quantised, case):
     found = cosine(quantised[case["id"]]["embedding"], case["embedding"])
     assert 0.9995 < found < 0.9999999, found  # the upper bound: it is quantised indeed
+
+
+CASES_2B = harness.stored("2b-embed")
+
+
+@pytest.fixture(scope="module")
+def quantised_2b():
+    if test_2b_goldens.available_memory() < 8 << 30:
+        pytest.skip("less than 8 GB of memory is available")
+    return run([harness.question(c) for c in CASES_2B], *INT8, model=harness.folder("2b"), timeout=900)
+
+
+@pytest.mark.parametrize("case", CASES_2B, ids=lambda c: c["id"])
+def test_near_the_reference_2b(quantised_2b, case):
+    found = cosine(quantised_2b[case["id"]]["embedding"], case["embedding"])
+    assert 0.9995 < found < 0.9999999, found
 
 
 def test_scores():
