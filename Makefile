@@ -4,7 +4,7 @@
 BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config python3 xz-utils libjansson-dev libpcre2-dev \
   libutf8proc-dev nettle-dev libmicrohttpd-dev libgnutls28-dev libcurl4-gnutls-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev \
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev
-TEST_PACKAGES = g++ chromium gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user clang libclang-rt-dev llvm python3-venv curl man-db haproxy iproute2 jq openssl
+TEST_PACKAGES = g++ chromium gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user clang libclang-rt-dev llvm python3-venv curl man-db haproxy iproute2 jq openssl systemd
 FORMAT_PACKAGES = clang-format
 
 BUILD = build

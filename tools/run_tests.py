@@ -6,7 +6,10 @@
 Four builds: BUILD as the user has it, build-asan (clang: address and undefined-behaviour sanitizers, libFuzzer; it is
 the compile check under clang, runs the C and API tests again, and holds the fuzz targets) and build-tsan (gcc: thread
 sanitizer, for what runs threads), build-neon (the kernels for ARM, run in an emulator). Sanitizer reports go to files through log_path, so that the report of any process
-of a suite, however deep, fails the suite."""
+of a suite, however deep, fails the suite.
+
+What a machine lacks is skipped with the reason. With QVEC_TEST_REQUIRE=1, the default where CI=true, a skip is a failure,
+except for what no package brings."""
 import argparse
 import glob
 import json
@@ -31,6 +34,11 @@ TSAN_PROGRAMS = ("base", "threads", "engine", "engine_threads", "session", "jobs
 TSAN_PYTEST = ("tests/api/test_load.py", "tests/api/test_limits.py", "tests/api/test_wire.py", "tests/api/test_rerank.py")
 SHOWN = 20  # failures of a suite that are shown with their details
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+REQUIRED = os.environ.get("QVEC_TEST_REQUIRE", "1" if os.environ.get("CI") == "true" else "0") == "1"
+# Reasons that stay one: the machine's size and kind, what its libraries were built with, and promtool, whose package
+# starts a service.
+ALLOWED_SKIPS = re.compile(r"memory is available|open files are allowed|for this machine|written for x86-64|CPython|loads extensions|no system call"
+                           r" filters|this PyAV|/dev/full|promtool")
 
 
 class Failure(Exception):
@@ -48,6 +56,8 @@ class Suite:
         os.makedirs(self.logs)
 
     def add(self, name, outcome, detail=""):
+        if outcome == SKIPPED and REQUIRED and not ALLOWED_SKIPS.search(detail):
+            outcome, detail = FAILED, "skipped, which QVEC_TEST_REQUIRE=1 forbids: " + detail
         self.results.append((name, outcome, detail))
 
     def check(self, name, problems):

@@ -54,6 +54,12 @@ def test_the_units_command_is_one(qvec):
     assert int(unit_values("TimeoutStopSec")[0]) >= int(words[words.index("--drain-timeout") + 1]) + 10
 
 
+def test_haproxy_waits_longer_than_qvec(qvec):
+    """A request that takes too long is answered by qvec, which knows why."""
+    default = re.search(r"--request-timeout SECONDS\s[^-]*?Default: (\d+)", qvec("serve", "--help").out)
+    assert int(re.search(r"^    timeout server (\d+)s$", read("haproxy.cfg"), re.MULTILINE)[1]) > int(default[1])
+
+
 # ---- its system calls ----
 
 LOAD, EQUAL, AND, RETURN = 0x20, 0x15, 0x54, 0x06
