@@ -46,7 +46,7 @@ struct qv__request {
     _Atomic(void *) job; /* the api's own */
 };
 
-enum { QV__RESPONSE_HEADERS = 4 };
+enum { QV__RESPONSE_HEADERS = 12 };
 
 /* Where a request's time goes from its last byte on; together they are all of it. http/ adds the sending to the last.
  */
@@ -62,8 +62,9 @@ struct qv__response {
     int status;
     const char *content_type; /* static string; NULL: no body */
     const char *header_name[QV__RESPONSE_HEADERS], *header_value[QV__RESPONSE_HEADERS]; /* copied by respond */
-    char retry_after[12]; /* a header's value, when the answer has that header */
-    qv__buffer body;      /* respond takes ownership of body.data */
+    char header_number[QV__RESPONSE_HEADERS][24]; /* values made for the occasion; see headers.h */
+    char retry_after[12];                         /* the same for that header */
+    qv__buffer body;                              /* respond takes ownership of body.data */
     /* for the access log and the counters */
     int64_t items, tokens;
     int64_t stage_ns[QV__STAGES];

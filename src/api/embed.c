@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/headers.h"
+
 typedef struct {
     qv__embed_request request; /* first: job->parsed is both */
     const qv__embed_form *form;
-    char cut[24]; /* a header's value */
 } work;
 
 static void drop(void *parsed) {
@@ -102,13 +103,6 @@ static bool is_cut(const qv__prepared *f) {
     return f->untruncated > f->tokens;
 }
 
-/* "official", "raw", or "mixed" (texts and objects side by side). */
-static const char *prompt_name(const qv__job *job) {
-    for (size_t i = 1; i < job->count; i++)
-        if (job->facts[i].prompt != job->facts[0].prompt) return "mixed";
-    return job->facts[0].prompt == QV_PROMPT_OFFICIAL ? "official" : "raw";
-}
-
 /* Only a model with a vision tower has a configuration to ask. */
 static void write_picture(const qv__job *job, const qv__vision_run *run, bool comma, qv__buffer *b) {
     const qv__vision_config *v = &qv__checkpoint_config(job->api->options.model->checkpoint)->vision;
@@ -141,7 +135,7 @@ static void write_prompts(const qv__job *job, qv__buffer *b) {
 void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
     const qv__embed_request *q = job->parsed;
     bool first = true;
-    qv__buffer_printf(b, ",\"qvec\":{\"prompt\":\"%s\",\"truncated\":[", prompt_name(job));
+    qv__buffer_printf(b, ",\"qvec\":{\"prompt\":\"%s\",\"truncated\":[", qv__job_prompt(job));
     for (size_t i = 0; i < job->count; i++) {
         const qv__prepared *f = &job->facts[i];
         if (!is_cut(f)) continue;
@@ -155,21 +149,12 @@ void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
     qv__buffer_puts(b, "}");
 }
 
-/* The same facts in headers, for answers that have no place for them in the body. Slot 0 is the writer's. */
-static void add_headers(const qv__job *job, work *w, qv__response *response) {
+/* The same facts in headers, for answers that have no place for them in the body. */
+static void add_headers(const qv__job *job, qv__response *response) {
+    const qv__embed_request *q = job->parsed;
     size_t cut = 0;
     for (size_t i = 0; i < job->count; i++) cut += is_cut(&job->facts[i]);
-    snprintf(w->cut, sizeof w->cut, "%zu", cut);
-    response->header_name[1] = "x-qvec-prompt";
-    response->header_value[1] = prompt_name(job);
-    if (cut) {
-        response->header_name[2] = "x-qvec-truncated";
-        response->header_value[2] = w->cut;
-    }
-    if (w->request.warning) {
-        response->header_name[3] = "x-qvec-warning";
-        response->header_value[3] = w->request.warning;
-    }
+    qv__header_add_facts(response, qv__job_prompt(job), cut, q->warning);
 }
 
 static qv_status finish(qv__job *job, qv__response *response, qv__refusal *r) {
@@ -178,7 +163,7 @@ static qv_status finish(qv__job *job, qv__response *response, qv__refusal *r) {
     if (!values) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
     qv_status status = w->form->write(job, values, response, r);
     qv__free(values);
-    add_headers(job, w, response);
+    add_headers(job, response);
     response->items = (int64_t)job->count;
     response->tokens = qv__job_tokens(job);
     return status;

@@ -83,6 +83,12 @@ int64_t qv__job_tokens(const qv__job *job) {
     return tokens;
 }
 
+const char *qv__job_prompt(const qv__job *job) {
+    for (size_t i = 1; i < job->count; i++)
+        if (job->facts[i].prompt != job->facts[0].prompt) return "mixed";
+    return job->facts[0].prompt == QV_PROMPT_OFFICIAL ? "official" : "raw";
+}
+
 qv_status qv__job_check_echo(const qv__job *job, qv__refusal *r) {
     int64_t tokens = qv__job_tokens(job);
     if (tokens <= QV__ECHO_TOKENS) return QV_OK;

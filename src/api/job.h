@@ -95,6 +95,8 @@ qv_status qv__job_prepare_document(qv__job *job, qv__query *query, const qv_inpu
 /* Whether the request is still worth working on: its client is there, its deadline ahead. */
 qv_status qv__job_check_wanted(const qv__job *job, qv__refusal *r);
 int64_t qv__job_tokens(const qv__job *job);
+/* The recipe of its items: "official", "raw", or "mixed" (texts and objects side by side). */
+const char *qv__job_prompt(const qv__job *job);
 /* Where the time went, of a job whose answer is ready now. */
 void qv__job_measure(const qv__job *job, int64_t now, int64_t stage_ns[QV__STAGES]);
 

@@ -5,6 +5,7 @@
 
 #include "api/embed.h"
 #include "api/forms.h"
+#include "api/headers.h"
 
 /* ---- in ---- */
 
@@ -222,9 +223,10 @@ static qv_status write_bytes(qv__job *job, const char *prefix, float *values, qv
     }
     response->content_type = "application/octet-stream";
     if (q->answer == QV__BODY_BYTES_ONLY) return QV_OK;
-    response->header_name[0] = "metadata";
-    response->header_value[0] = metadata(job, prefix, &q->arena);
-    return response->header_value[0] ? QV_OK : qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
+    const char *places = metadata(job, prefix, &q->arena);
+    if (!places) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
+    qv__header_add(response, "metadata", places);
+    return QV_OK;
 }
 
 static qv_status write_embeddings(qv__job *job, float *values, qv__response *response, qv__refusal *r) {

@@ -1,16 +1,13 @@
 /* POST /rerank, /v1/rerank, /v2/rerank, /score, /v1/score. A reranker scores pairs: one item each, in one submit, so
  * that the engine shares what they have in common. An embedding model scores by cosine: one item per query and
  * document. */
+#include "api/rerank.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "api/job.h"
-#include "api/rerank_request.h"
-#include "api/write.h"
-#include "base/number.h"
 #include "base/utf8.h"
 
 static void drop(void *parsed) {
@@ -20,41 +17,54 @@ static void drop(void *parsed) {
 
 /* ---- before: cuts and items ---- */
 
-static bool is_reranker(const qv__job *job) {
+bool qv__rerank_is_pairs(const qv__job *job) {
     return job->api->model.task == QV_TASK_RERANK;
 }
 
-/* max_tokens_per_doc: the text becomes the bytes of its first tokens, on a character boundary. */
-static qv_status cut_text(qv__job *job, qv_part *part, int64_t max, const char *name, qv__refusal *r) {
+/* The first `count` tokens' bytes, on a character boundary, as the part's text. */
+static qv_status keep_tokens(qv__job *job, qv_part *part, const qv__ids *ids, size_t count, qv_error *err) {
     const qv__tokenizer *t = job->api->options.model->tokenizer;
     qv__rerank_request *q = job->parsed;
+    size_t size = 0, n;
+    for (size_t i = 0; i < count; i++)
+        if (qv__tokenizer_bytes(t, ids->data[i], &n)) size += n;
+    char *text = qv__arena_alloc(&q->arena, size, 1);
+    if (!text) return qv__fail(err, QV_NO_MEMORY, "no memory for %zu bytes of text", size);
+    size = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *bytes = qv__tokenizer_bytes(t, ids->data[i], &n);
+        if (bytes) memcpy(text + size, bytes, n), size += n;
+    }
+    *part = (qv_part){.kind = QV_PART_TEXT, .data = text, .size = qv__utf8_valid_prefix(text, size)};
+    return QV_OK;
+}
+
+/* max_tokens_per_query, max_tokens_per_doc: of each text. `cut` counts them. */
+static qv_status cut_text(qv__job *job, qv_part *part, int64_t max, const char *name, qv__text_cut *cut,
+                          qv__refusal *r) {
     qv_error err = {0};
     qv__ids ids = {0};
-    qv_status status = qv__tokenizer_encode(t, part->data, part->size, false, 0, &ids, &err);
-    size_t size = 0, n;
-    for (size_t i = 0; !status && (int64_t)ids.size > max && i < (size_t)max; i++)
-        if (qv__tokenizer_bytes(t, ids.data[i], &n)) size += n;
-    if (!status && (int64_t)ids.size > max) {
-        char *text = qv__arena_alloc(&q->arena, size, 1);
-        if (!text) status = qv__fail(&err, QV_NO_MEMORY, "no memory for %zu bytes of text", size);
-        size = 0;
-        for (size_t i = 0; text && i < (size_t)max; i++) {
-            const char *bytes = qv__tokenizer_bytes(t, ids.data[i], &n);
-            if (bytes) memcpy(text + size, bytes, n), size += n;
-        }
-        if (text) *part = (qv_part){.kind = QV_PART_TEXT, .data = text, .size = qv__utf8_valid_prefix(text, size)};
-    }
+    qv_status status =
+        qv__tokenizer_encode(job->api->options.model->tokenizer, part->data, part->size, false, 0, &ids, &err);
+    int64_t size = (int64_t)ids.size, kept = size < max ? size : max;
+    if (!status && kept < size) status = keep_tokens(job, part, &ids, (size_t)kept, &err);
+    cut->tokens += kept;
+    cut->untruncated += size;
     qv__ids_clear(&ids);
     return status ? qv__refuse_error(r, &err, name, "") : QV_OK;
 }
 
-/* The limit holds for each text of a side. */
-static qv_status cut_side(qv__job *job, qv_input *inputs, size_t count, int64_t max, const char *name, qv__refusal *r) {
+static qv_status cut_side(qv__job *job, qv_input *inputs, size_t count, int64_t max, const char *name,
+                          qv__text_cut **cuts, qv__refusal *r) {
+    qv__rerank_request *q = job->parsed;
     if (!max) return QV_OK;
+    *cuts = qv__arena_alloc(&q->arena, count, sizeof **cuts);
+    if (!*cuts) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the request.");
+    memset(*cuts, 0, count * sizeof **cuts);
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < inputs[i].part_count; k++) {
             qv_part *part = (qv_part *)&inputs[i].parts[k]; /* made by content.c, in our arena */
-            qv_status status = part->kind == QV_PART_TEXT ? cut_text(job, part, max, name, r) : QV_OK;
+            qv_status status = part->kind == QV_PART_TEXT ? cut_text(job, part, max, name, &(*cuts)[i], r) : QV_OK;
             if (status) return status;
         }
     return QV_OK;
@@ -142,7 +152,7 @@ static qv_status refuse_cut(const qv__prepared *f, const char *name, qv__refusal
 
 static qv_status check_uncut(const qv__job *job, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
-    if (!is_reranker(job) && job->facts[0].untruncated > job->facts[0].tokens)
+    if (!qv__rerank_is_pairs(job) && job->facts[0].untruncated > job->facts[0].tokens)
         return refuse_cut(&job->facts[0], "query", r);
     for (size_t i = 0; i < q->document_count; i++) {
         if (q->states[i].error) continue;
@@ -192,198 +202,23 @@ static qv_status cosine_scores(qv__job *job, float *scores, qv__refusal *r) {
     return status;
 }
 
-/* vLLM counts a pair of an embedding model as query + one token between + document. */
-static int64_t usage(const qv__job *job) {
-    const qv__rerank_request *q = job->parsed;
-    if (is_reranker(job)) return qv__job_tokens(job);
-    int64_t tokens = 0;
-    for (size_t i = 0; i < q->document_count; i++)
-        if (!q->states[i].error)
-            tokens += job->facts[q->query_count == 1 ? 0 : i].tokens + 1 + job->facts[q->states[i].item].tokens;
-    return tokens;
-}
-
-/* ---- answers ---- */
-
-typedef struct {
-    size_t index;
-    float score;
-    bool failed;
-} ranked;
-
 /* Best first; equal scores in the order of the request; documents without a score last. */
 static int compare(const void *a, const void *b) {
-    const ranked *x = a, *y = b;
+    const qv__ranked *x = a, *y = b;
     if (x->failed != y->failed) return x->failed ? 1 : -1;
     if (x->score != y->score) return x->score > y->score ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static void write_score(qv__buffer *b, float score) {
-    if (qv__buffer_reserve(b, QV__FLOAT_TEXT_MAX)) b->size += qv__float_shortest(score, b->data + b->size);
-}
-
-static bool write_json(qv__buffer *b, const json_t *value) {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (!text) return b->failed = true, false;
-    qv__buffer_puts(b, text);
-    qv__free(text); /* jansson allocates through base/memory.h */
-    return true;
-}
-
-/* {"text":…,"multi_modal":…}: text of a plain document, or its content. */
-static void write_document(qv__buffer *b, const json_t *source) {
-    const json_t *content = json_is_object(source) ? qv__field(source, "content") : NULL;
-    const json_t *text = json_is_string(source) ? source : json_is_object(source) ? qv__field(source, "text") : NULL;
-    bool only_text = json_is_string(source) || (text && json_object_size(source) == 1);
-    qv__buffer_puts(b, ",\"document\":{\"text\":");
-    if (json_is_string(text))
-        write_json(b, text);
-    else
-        qv__buffer_puts(b, "null");
-    qv__buffer_puts(b, ",\"multi_modal\":");
-    if (only_text)
-        qv__buffer_puts(b, "null");
-    else
-        write_json(b, content ? content : source);
-    qv__buffer_puts(b, "}");
-}
-
-static void write_error(const qv__rerank_request *q, size_t document, qv__buffer *b) {
-    const qv_error *error = q->states[document].error;
-    if (!error) return;
-    qv__buffer_printf(b, ",\"error\":{\"code\":\"%s\",\"message\":", qv_status_name(error->code));
-    qv__write_string(b, error->message, strlen(error->message));
-    qv__buffer_puts(b, "}");
-}
-
-/* In the order of the request; null for a document that cannot be decoded. */
-static void write_prompts(const qv__job *job, qv__buffer *b) {
-    const qv__rerank_request *q = job->parsed;
-    qv__buffer_puts(b, ",\"prompts\":[");
-    for (size_t i = 0; i < q->document_count; i++) {
-        if (i) qv__buffer_puts(b, ",");
-        if (q->states[i].error)
-            qv__buffer_puts(b, "null");
-        else
-            qv__job_write_prompt(job, q->states[i].item, b);
-    }
-    qv__buffer_puts(b, "]");
-}
-
-/* Which pairs were cut, for the reader who wonders about a score. */
-static void write_facts(const qv__job *job, qv__buffer *b) {
-    bool first = true;
-    qv__buffer_printf(b, ",\"qvec\":{\"score\":\"%s\",\"truncated\":[", is_reranker(job) ? "reranker" : "cosine");
-    const qv__rerank_request *q = job->parsed;
-    for (size_t i = 0; i < q->document_count; i++) {
-        const qv__prepared *f = &job->facts[q->states[i].item];
-        if (q->states[i].error || f->untruncated <= f->tokens) continue;
-        qv__buffer_printf(b, "%s{\"index\":%zu,\"tokens\":%lld,\"untruncated\":%lld}", first ? "" : ",", i,
-                          (long long)f->tokens, (long long)f->untruncated);
-        first = false;
-    }
-    qv__buffer_puts(b, "]");
-    if (q->tell_prompts) write_prompts(job, b);
-    qv__buffer_puts(b, "}");
-}
-
-/* Voyage's: the entries under `data`, a document as its text. */
-static void write_voyage(const qv__job *job, const ranked *order, qv__buffer *b) {
-    const qv__rerank_request *q = job->parsed;
-    size_t count = q->top_n > 0 && (uint64_t)q->top_n < q->document_count ? (size_t)q->top_n : q->document_count;
-    qv__buffer_puts(b, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < count; i++) {
-        qv__buffer_printf(b, "%s{\"index\":%zu,\"relevance_score\":", i ? "," : "", order[i].index);
-        write_score(b, order[i].score);
-        if (q->return_documents) {
-            qv__buffer_puts(b, ",\"document\":");
-            write_json(b, q->sources[order[i].index]);
-        }
-        write_error(q, order[i].index, b);
-        qv__buffer_puts(b, "}");
-    }
-    qv__buffer_puts(b, "],\"model\":");
-    qv__write_string(b, qv__job_model(job), strlen(qv__job_model(job)));
-    qv__buffer_printf(b, ",\"usage\":{\"total_tokens\":%lld}", (long long)usage(job));
-    write_facts(job, b);
-    qv__buffer_puts(b, "}");
-}
-
-static void write_tei(const qv__rerank_request *q, const ranked *order, qv__buffer *b) {
-    for (size_t i = 0; i < q->document_count; i++) {
-        qv__buffer_printf(b, "%s{\"index\":%zu,\"score\":", i ? "," : "[", order[i].index);
-        write_score(b, order[i].score);
-        if (q->return_documents) {
-            qv__buffer_puts(b, ",\"text\":");
-            write_json(b, q->sources[order[i].index]);
-        }
-        write_error(q, order[i].index, b);
-        qv__buffer_puts(b, "}");
-    }
-    qv__buffer_puts(b, "]");
-}
-
-static void write_rerank(const qv__job *job, const ranked *order, qv__buffer *b) {
-    const qv__rerank_request *q = job->parsed;
-    long long tokens = (long long)usage(job);
-    size_t count = q->top_n > 0 && (uint64_t)q->top_n < q->document_count ? (size_t)q->top_n : q->document_count;
-    qv__buffer_puts(b, "{\"id\":");
-    qv__job_write_id(job, "score", b);
-    qv__buffer_puts(b, ",\"model\":");
-    qv__write_string(b, qv__job_model(job), strlen(qv__job_model(job)));
-    qv__buffer_printf(b, ",\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld},\"results\":[", tokens, tokens);
-    for (size_t i = 0; i < count; i++) {
-        qv__buffer_printf(b, "%s{\"index\":%zu", i ? "," : "", order[i].index);
-        if (q->return_documents) write_document(b, q->sources[order[i].index]);
-        qv__buffer_puts(b, ",\"relevance_score\":");
-        write_score(b, order[i].score);
-        write_error(q, order[i].index, b);
-        qv__buffer_puts(b, "}");
-    }
-    qv__buffer_puts(b, "]");
-    write_facts(job, b);
-    qv__buffer_puts(b, "}");
-}
-
-static void write_scores(const qv__job *job, const float *scores, qv__buffer *b) {
-    const qv__rerank_request *q = job->parsed;
-    long long tokens = (long long)usage(job);
-    qv__buffer_puts(b, "{\"id\":");
-    qv__job_write_id(job, "score", b);
-    qv__buffer_printf(b, ",\"object\":\"list\",\"created\":%lld,\"model\":", (long long)time(NULL));
-    qv__write_string(b, qv__job_model(job), strlen(qv__job_model(job)));
-    qv__buffer_puts(b, ",\"data\":[");
-    for (size_t i = 0; i < q->document_count; i++) {
-        qv__buffer_printf(b, "%s{\"index\":%zu,\"object\":\"score\",\"score\":", i ? "," : "", i);
-        write_score(b, scores[i]);
-        write_error(q, i, b);
-        qv__buffer_puts(b, "}");
-    }
-    qv__buffer_printf(b,
-                      "],\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld,\"completion_tokens\":0,\"prompt_"
-                      "tokens_details\":null}",
-                      tokens, tokens);
-    write_facts(job, b);
-    qv__buffer_puts(b, "}");
-}
-
 static qv_status finish(qv__job *job, bool rank, qv__response *response, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
     float *scores = qv__calloc(q->document_count, sizeof *scores); /* 0 for a document with an error */
-    ranked *order = qv__alloc_array(q->document_count, sizeof *order);
+    qv__ranked *order = qv__alloc_array(q->document_count, sizeof *order);
     qv_status status = scores && order ? QV_OK : qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
-    if (!status) status = is_reranker(job) ? pair_scores(job, scores, r) : cosine_scores(job, scores, r);
-    for (size_t i = 0; i < q->document_count && !status; i++) order[i] = (ranked){i, scores[i], q->states[i].error};
+    if (!status) status = qv__rerank_is_pairs(job) ? pair_scores(job, scores, r) : cosine_scores(job, scores, r);
+    for (size_t i = 0; i < q->document_count && !status; i++) order[i] = (qv__ranked){i, scores[i], q->states[i].error};
     if (!status && rank) qsort(order, q->document_count, sizeof *order, compare);
-    if (!status && q->dialect == QV__RERANK_TEI)
-        write_tei(q, order, &response->body);
-    else if (!status && q->dialect == QV__RERANK_VOYAGE)
-        write_voyage(job, order, &response->body);
-    else if (!status && rank)
-        write_rerank(job, order, &response->body);
-    else if (!status)
-        write_scores(job, scores, &response->body);
+    if (!status) qv__rerank_write(job, order, rank, response);
     qv__free(scores);
     qv__free(order);
     response->items = (int64_t)job->count;
@@ -400,9 +235,11 @@ static qv_status finish_score(qv__job *job, qv__response *response, qv__refusal 
 
 static qv_status prepare(qv__job *job, qv__response *response, qv__refusal *r) {
     qv__rerank_request *q = job->parsed;
-    qv_status status = cut_side(job, q->queries, q->query_count, q->max_tokens_per_query, "query", r);
-    if (!status) status = cut_side(job, q->documents, q->document_count, q->max_tokens_per_doc, "documents", r);
-    if (!status) status = is_reranker(job) ? prepare_pairs(job, r) : prepare_cosine(job, r);
+    qv_status status = cut_side(job, q->queries, q->query_count, q->max_tokens_per_query, "query", &q->query_cuts, r);
+    if (!status)
+        status =
+            cut_side(job, q->documents, q->document_count, q->max_tokens_per_doc, "documents", &q->document_cuts, r);
+    if (!status) status = qv__rerank_is_pairs(job) ? prepare_pairs(job, r) : prepare_cosine(job, r);
     if (!status) status = check_any(job);
     if (!status && q->refuse_cut) status = check_uncut(job, r);
     return !status && q->tell_prompts ? qv__job_check_echo(job, r) : status;

@@ -17,6 +17,11 @@ typedef struct {
     qv_input defaults;          /* what each query and document starts from */
 } qv__rerank_limits;
 
+/* Tokens of one side's texts, after and before max_tokens_per_query or max_tokens_per_doc. */
+typedef struct {
+    int64_t tokens, untruncated;
+} qv__text_cut;
+
 typedef struct {
     qv__body body;
     qv__arena arena;
@@ -24,9 +29,10 @@ typedef struct {
     const json_t **sources;        /* [document_count]: as sent, to be echoed */
     size_t query_count, document_count;
     struct qv__document_state {
-        size_t item;           /* of the job */
-        const qv_error *error; /* a document that cannot be decoded is told so; the others are scored */
-    } * states;                /* [document_count] */
+        size_t item;                          /* of the job */
+        const qv_error *error;                /* a document that cannot be decoded is told so; the others are scored */
+    } * states;                               /* [document_count] */
+    qv__text_cut *query_cuts, *document_cuts; /* [query_count], [document_count]; NULL: nothing was to be cut */
     const char *model;
     enum { QV__RERANK_VLLM, QV__RERANK_VOYAGE, QV__RERANK_TEI } dialect;
     bool refuse_cut; /* a pair that would have to be cut is refused */

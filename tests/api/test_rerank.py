@@ -52,8 +52,67 @@ def test_wishes(rerank):
     assert [r["index"] for r in answer["results"]] == [1, 3, 0, 2]
     assert answer["results"][0]["relevance_score"] == answer["results"][1]["relevance_score"]
     assert answer["results"][0]["document"]["text"] == "dddd"
-    _, answer = rerank.post("/rerank", {"query": "q", "documents": ["x" * 500], "truncate_prompt_tokens": 100})
-    assert answer["qvec"]["truncated"] == [{"index": 0, "tokens": 100, "untruncated": 503}]
+
+
+# ---- what was cut ----
+
+def cuts(server, body, path="/rerank"):
+    """The list of the body (None: there is no place for it) and the header of its length."""
+    with server.wire() as wire:
+        wire.send(post(body, path=path))
+        answer = wire.answer()
+    assert answer.status == 200, answer.body
+    told = answer.json["qvec"]["truncated"] if isinstance(answer.json, dict) else None
+    return told, answer.headers.get("x-qvec-truncated")
+
+
+LONG = {"query": "q", "truncate_prompt_tokens": 100}
+WHOLE = {"tokens": 100, "untruncated": 503}
+
+
+@pytest.mark.parametrize("form", [{"documents": ["a", "x" * 500]}, {"documents": ["a", "x" * 500], "top_k": None}, {"texts": ["a", "x" * 500]}])
+def test_a_cut_pair_is_told(rerank, form):
+    wanted = None if "texts" in form else [{"index": 1, **WHOLE}]
+    assert cuts(rerank, {**LONG, **form}) == (wanted, "1")
+    short = {k: v[:1] if isinstance(v, list) else v for k, v in form.items()}
+    assert cuts(rerank, {**LONG, **short}) == (None if "texts" in form else [], None)
+
+
+def test_cut_scores_are_told(rerank):
+    body = {"queries": ["q", "q"], "documents": ["x" * 500, "a"], "truncate_prompt_tokens": 100}
+    assert cuts(rerank, body, "/score") == ([{"index": 0, **WHOLE}], "1")
+
+
+def test_texts_cut_by_a_limit_of_their_own_are_told(rerank, null):
+    document = {"content": ["x" * 20, {"image": PNG}, "y" * 5]}
+    body = {"query": "q" * 9, "documents": ["a", document, "x" * 11], "max_tokens_per_doc": 10, "max_tokens_per_query": 4}
+    wanted = [{"query": 0, "by": "max_tokens_per_query", "tokens": 4, "untruncated": 9},
+              {"index": 1, "by": "max_tokens_per_doc", "tokens": 15, "untruncated": 25},
+              {"index": 2, "by": "max_tokens_per_doc", "tokens": 10, "untruncated": 11}]
+    for server in (rerank, null):
+        assert cuts(server, body) == (wanted, "3")
+        assert cuts(server, {**body, "texts": body["documents"], "documents": None}) == (None, "3")
+        assert cuts(server, {**body, "max_tokens_per_doc": 20, "max_tokens_per_query": 0}) == ([], None)
+    both = {**LONG, "documents": ["x" * 500], "max_tokens_per_doc": 300}
+    assert cuts(rerank, both) == ([{"index": 0, "by": "max_tokens_per_doc", "tokens": 300, "untruncated": 500},
+                                   {"index": 0, "tokens": 100, "untruncated": 303}], "1")
+
+
+def test_a_cut_query_of_an_embedding_model_is_told(null):
+    body = {"truncate_prompt_tokens": 50, "query": "q" * 60, "documents": ["a", "x" * 70]}
+    wanted = [{"query": 0, "tokens": 50, "untruncated": 61}, {"index": 1, "tokens": 50, "untruncated": 71}]
+    assert cuts(null, body) == (wanted, "2")
+    assert cuts(null, {**body, "texts": body["documents"], "documents": None}) == (None, "2")
+    body = {"truncate_prompt_tokens": 50, "text_1": ["a", "q" * 60], "text_2": ["a", "b"]}
+    assert cuts(null, body, "/score") == ([{"query": 1, "tokens": 50, "untruncated": 61}], "1")
+
+
+def test_the_prompt_is_told(rerank, null):
+    for server, documents, wanted in ((rerank, ["a"], "official"), (null, ["a"], "raw"), (null, ["a", {"image": PNG}], "mixed")):
+        assert server.post("/rerank", {"query": "q", "documents": documents})[1]["qvec"]["prompt"] == wanted
+    with null.wire() as wire:
+        wire.send(post({"query": "q", "texts": ["a"]}, path="/rerank"))
+        assert wire.answer().headers["x-qvec-prompt"] == "raw"
 
 
 def test_ties_keep_the_order(rerank):
