@@ -17,7 +17,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPTS = ("start", "serve", "overtake")
-ORDER = ("peak", "forward", "prefix", "attention", "gemm", "tokenizer", "decode", "resize")
+ORDER = ("peak", "forward", "prefix", "attention", "gemm", "tokenizer", "decode", "resize", "rows", "write")
 
 
 def cpu_name():
