@@ -1,14 +1,15 @@
 #include "base/threads.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
@@ -31,6 +32,7 @@ struct qv__threads {
     } * info;
 };
 
+enum { AFFINITY_MAX = 1 << 20 };
 enum { SPIN_NS = 50000 }; /* longer than a layer's gaps, short enough to leave an idle machine idle */
 
 static void futex_wait(void *word, int expected) {
@@ -126,30 +128,25 @@ void qv__threads_run(qv__threads *t, size_t tasks, void (*task)(void *, size_t, 
     }
 }
 
-/* cgroup v2 "max" or "quota period"; v1 in two files. 0: no limit found. */
-static int cgroup_cpus(void) {
-    double quota = -1, period = 0;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (f) {
-        if (fscanf(f, "%lf %lf", &quota, &period) != 2) quota = -1;
-        fclose(f);
-    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re"))) {
-        if (fscanf(f, "%lf", &quota) != 1) quota = -1;
-        fclose(f);
-        if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re"))) {
-            if (fscanf(f, "%lf", &period) != 1) period = 0;
-            fclose(f);
-        }
+/* CPUs of the affinity mask. The kernel refuses a set that is smaller than its own, so it grows. 0: unknown. */
+static int affinity_cpus(void) {
+    for (size_t cpus = 64; cpus <= AFFINITY_MAX; cpus *= 2) {
+        size_t size = CPU_ALLOC_SIZE(cpus);
+        cpu_set_t *set = qv__calloc(1, size);
+        if (!set) return 0;
+        bool fits = sched_getaffinity(0, size, set) == 0;
+        int count = fits ? CPU_COUNT_S(size, set) : 0;
+        bool larger = !fits && errno == EINVAL;
+        qv__free(set);
+        if (!larger) return count;
     }
-    if (quota <= 0 || period <= 0) return 0;
-    int cpus = (int)(quota / period);
-    return cpus * period < quota ? cpus + 1 : cpus;
+    return 0;
 }
 
 int qv__cpu_count(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    int limit = cgroup_cpus();
+    int n = affinity_cpus();
+    if (n < 1) n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int limit = qv__cgroup_cpus("/proc/self/cgroup", "/sys/fs/cgroup");
     if (limit > 0 && limit < n) n = limit;
     return n < 1 ? 1 : n;
 }

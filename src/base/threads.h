@@ -19,6 +19,6 @@ int qv__threads_count(const qv__threads *threads);
 void qv__threads_run(qv__threads *threads, size_t tasks, void (*task)(void *context, size_t i, int worker),
                      void *context);
 
-/* CPUs this process may use: affinity mask and cgroup quota, rounded up, at least 1. */
+/* CPUs this process may use: the affinity mask's, or fewer when a control group leaves it less; at least 1. */
 int qv__cpu_count(void);
 #endif

@@ -217,8 +217,7 @@ def questions(e):
             "TF-IDF, recall at 1": recall(words[:500], words[500:], 1)}
 
 
-def measure(net):
-    e = Embedder(net)
+def measure(e):
     return {"a scenes": pictures(e, "scenes"), "b drawings": pictures(e, "drawn"), "c pages": pictures(e, "pages"),
             "varied pages": pictures(e, "varied"),
             "d similarity": similarity(e), "e languages": languages(e), "f guide": guide(e),
@@ -244,7 +243,7 @@ if __name__ == "__main__":
         state = torch.load(a.state, weights_only=True)
         net = Mini(len(Frame().tokenizer.get_vocab()))
         net.load_state_dict({k: v.to(torch.bfloat16).float() for k, v in state["net"].items()})
-        result = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1), **rounded(measure(net))}
+        result = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1), **rounded(measure(Embedder(net)))}
         text = json.dumps(result, indent=1)
         print(text)
         if a.out:
