@@ -77,6 +77,7 @@ void qv__api_leave(qv__api *api) {
 
 void qv__api_drain(qv__api *api) {
     api->draining = true;
+    api->options.model->stopping = true;
 }
 
 void qv__api_close(qv__api **handle) {
@@ -193,6 +194,15 @@ static void answer(qv__job *job, qv_status status, const qv__refusal *r, qv__res
     free_job(job);
 }
 
+/* A request that nobody waits for any more failed because of that. */
+static qv_status prefer_unwanted(const qv__job *job, qv_status status, qv__refusal *r) {
+    qv__refusal why;
+    qv_status unwanted = status ? qv__job_check_wanted(job, &why) : QV_OK;
+    if (!unwanted) return status;
+    *r = why;
+    return unwanted;
+}
+
 static void finish_work(qv__work *work) {
     qv__job *job = (qv__job *)work;
     pthread_mutex_lock(&job->lock); /* a canceller may still be inside */
@@ -204,13 +214,8 @@ static void finish_work(qv__work *work) {
     qv_status status = QV_OK;
     for (size_t i = 0; i < job->count && !status; i++)
         if (job->items[i]->status) status = qv__refuse_error(&r, &job->items[i]->error, NULL, "");
-    qv__refusal why;
-    if (status && qv__job_check_wanted(job, &why)) {
-        status = why.http == 504 ? QV_DEADLINE : QV_CANCELLED;
-        r = why;
-    }
     if (!status) status = job->finish(job, &response, &r);
-    answer(job, status, &r, &response);
+    answer(job, prefer_unwanted(job, status, &r), &r, &response);
 }
 
 /* On the engine's thread, or on the canceller's. */
@@ -235,6 +240,7 @@ static qv_status submit(qv__job *job, qv__refusal *r) {
         job->items[i]->user = job;
         job->items[i]->client = job->request->client;
         job->items[i]->deadline_ns = job->request->deadline_ns;
+        job->items[i]->unwanted = &job->unwanted;
     }
     job->unfinished = job->count;
     job->work.run = finish_work;
@@ -262,7 +268,7 @@ static void go_on(qv__job *job, qv_status status, qv__refusal *r, qv__response *
         status = submit(job, r);
         if (!status) return; /* the job may be answered and freed by now */
     }
-    answer(job, status, r, response);
+    answer(job, prefer_unwanted(job, status, r), r, response);
 }
 
 static bool is_unwanted(void *user) {
@@ -360,29 +366,18 @@ void qv__api_handle(qv__api *api, qv__request *q) {
     send(api, q, errors, status, &r, &response, no_time);
 }
 
-void qv__api_gone(qv__api *api, qv__request *q) {
-    q->gone = true;
-    qv__job *job = q->job;
-    if (!job) return;
-    pthread_mutex_lock(&job->lock);
-    if (job->submitted)
-        for (size_t i = 0; i < job->count; i++) qv__engine_cancel(api->options.model->engine, job->items[i]);
-    pthread_mutex_unlock(&job->lock);
-}
+/* ---- nobody waits any more ---- */
 
-/* ---- deadlines ---- */
-
-static void answer_late(qv__work *work) {
+static void answer_early(qv__work *work) {
     qv__job *job = (qv__job *)(void *)((char *)work - offsetof(qv__job, late_work));
     qv__response response = {0};
     qv__refusal r = {0};
-    qv__refuse(&r, QV_DEADLINE, NULL, "The request took longer than %lld seconds, which is the limit here.",
-               (long long)job->api->options.limits.request_seconds);
+    qv_status status = qv__job_check_wanted(job, &r);
     /* the device may be writing into the items' clocks */
     const int64_t stage_ns[QV__STAGES] = {[QV__STAGE_WAIT] = job->opened_ns - job->received_ns,
                                           [QV__STAGE_DECODE] = job->submitted_ns - job->opened_ns,
                                           [QV__STAGE_COMPUTE] = qv__now_ns() - job->submitted_ns};
-    send(job->api, job->request, job->errors, QV_DEADLINE, &r, &response, stage_ns);
+    send(job->api, job->request, job->errors, status, &r, &response, stage_ns);
     if (atomic_fetch_sub(&job->unfinished, 1) == 1) free_job(job);
 }
 
@@ -394,17 +389,29 @@ static bool hold(qv__job *job) {
     return n > 0;
 }
 
-void qv__api_late(qv__api *api, qv__request *q) {
-    qv__job *job = q->job;
-    if (!job) return;
+/* Takes what waits off the queue and lets the device give up what it computes; `early`: answers before it has. */
+static void give_up(qv__job *job, bool early) {
     pthread_mutex_lock(&job->lock);
-    if (job->submitted && !job->late && hold(job)) {
-        for (size_t i = 0; i < job->count; i++) qv__engine_cancel(api->options.model->engine, job->items[i]);
-        job->late = true;
-        job->late_work.run = answer_late;
-        qv__pool_add_urgent(api->pool, &job->late_work);
+    if (job->submitted) {
+        early = early && !job->late && hold(job);
+        job->unwanted = true;
+        for (size_t i = 0; i < job->count; i++) qv__engine_cancel(job->api->options.model->engine, job->items[i]);
+        if (early) {
+            job->late = true;
+            job->late_work.run = answer_early;
+            qv__pool_add_urgent(job->api->pool, &job->late_work);
+        }
     }
     pthread_mutex_unlock(&job->lock);
+}
+
+void qv__api_gone(qv__api *api, qv__request *q) {
+    q->gone = true;
+    if (q->job) give_up(q->job, api->draining);
+}
+
+void qv__api_late(qv__api *api, qv__request *q) {
+    if (q->job) give_up(q->job, true);
 }
 
 int qv__api_room_status(qv__api *api, const char *method, const char *path, int *retry_after) {

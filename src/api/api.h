@@ -85,7 +85,8 @@ qv_status qv__api_set_keys(qv__api *api, const char *const *keys, int count, qv_
 void qv__api_close(qv__api **api);
 /* From here on /readyz says that new work should go elsewhere; it is still taken. */
 void qv__api_leave(qv__api *api);
-/* From here on new work is refused and /health says so; what is in flight goes on. */
+/* From here on new work is refused and /health says so, and media that are being decoded are given up. What is in
+ * flight goes on until its request is gone (qv__api_gone), which then is answered with 503 at once. */
 void qv__api_drain(qv__api *api);
 
 /* Handles on a worker thread; returns at once. Light routes (health, models) respond before it returns; small requests
@@ -94,11 +95,12 @@ void qv__api_handle(qv__api *api, qv__request *request);
 /* Behind `computed`: responds before it returns. */
 void qv__api_finish(qv__api *api, qv__request *request);
 
-/* The client of a request that is being handled hung up: items that still wait are cancelled. The caller makes
- * sure that `respond` does not return before this does. */
+/* The client of a request that is being handled hung up: items that wait are cancelled, and a batch in which nobody
+ * else has an item is given up at its next block. The caller makes sure that `respond` does not return before this
+ * does. */
 void qv__api_gone(qv__api *api, qv__request *request);
 /* The deadline of a request that is being handled has passed: answered with 504 at once if nothing is missing but the
- * device's answer, which is dropped when it comes; else at the next step of its reading. The same holds for respond. */
+ * device's answer, which is given up or dropped; else at the next step of its reading. The same holds for respond. */
 void qv__api_late(qv__api *api, qv__request *request);
 
 /* 200, or 429 when a request to this path would find the queue full, whatever is in it; *retry_after: in seconds. Lets

@@ -59,10 +59,11 @@ struct qv__job {
     size_t count;
     atomic_size_t unfinished;
 
-    bool short_answer;  /* made on the thread that sends it, when there is one */
-    qv__work late_work; /* answers with 504 while the device is still busy with an item */
-    bool late;          /* that has been decided: the request is no longer the job's, its result is dropped. Written by
-                           whoever holds a unit of `unfinished`, read by whoever takes the last one */
+    bool short_answer;    /* made on the thread that sends it, when there is one */
+    atomic_bool unwanted; /* nobody waits for the items any more: what the device computes of them is given up */
+    qv__work late_work;   /* answers while the device is still busy with an item: deadline passed, server closing */
+    bool late;            /* that has been decided: the request is no longer the job's, its result is dropped. Written
+                             by whoever holds a unit of `unfinished`, read by whoever takes the last one */
     pthread_mutex_t lock; /* submitted; held while cancelling. Lock order: http's, this, the engine's */
     bool submitted;
 };

@@ -39,9 +39,12 @@ typedef struct {
 static const qv__option http_rows[] = {
     QV__ROW("served-model-name", LIST, AT(names), "NAME",
             "Names that requests may use; the first is answered. Default: MODEL as given."),
-    QV__ROW("drain-timeout", INT, AT(drain_timeout), "SECONDS",
-            "How long requests under way may take after SIGTERM or SIGINT; a second signal ends at once. Default: 30.",
-            .min = 0, .max = 86400),
+    QV__ROW(
+        "drain-timeout", INT, AT(drain_timeout), "SECONDS",
+        "How long requests under way may take after SIGTERM or SIGINT. Those that are left are answered with 503, what "
+        "is being computed for them is given up, and the program ends; a second signal ends it at once. Default: "
+        "30.",
+        .min = 0, .max = 86400),
     QV__ROW(
         "drain-delay", INT, AT(drain_delay), "SECONDS",
         "How long of that new connections are still taken while /readyz says 503: as long as a load balancer needs to "
@@ -69,7 +72,8 @@ static const qv__option log_rows[] = {
             .choices = "critical|error|warning|info|debug|trace"),
     QV__ROW("log-format", CHOICE, AT(log_format), "FORMAT", "text, or json: one object a line. Default: text.",
             .choices = "text|json"),
-    QV__ROW("disable-uvicorn-access-log", SWITCH, AT(no_access_log), NULL, "No line for each request."),
+    QV__ROW("disable-uvicorn-access-log", SWITCH, AT(no_access_log), NULL,
+            "No line for each request; other lines of the log stay."),
     QV__ROW("enable-prefix-caching", SWITCH, AT(prefix_caching), NULL,
             "Keys and values of shared prefixes are kept; --no-enable-prefix-caching is --prefix-cache 0."),
 };
@@ -79,7 +83,7 @@ static const qv__option log_rows[] = {
 static qv__log_level level_of(const serve *s) {
     char first = s->log_level[0];
     if (first == 'c' || first == 'e') return QV__LOG_ERROR;
-    if (first == 'w' || s->no_access_log) return QV__LOG_WARN;
+    if (first == 'w') return QV__LOG_WARN;
     return first == 'i' ? QV__LOG_INFO : QV__LOG_DEBUG;
 }
 
@@ -130,8 +134,10 @@ static qv_status open_api(serve *s, qv_error *err) {
 }
 
 static qv_status open_server(serve *s, qv_error *err) {
-    qv__server_options options = {
-        .limits = s->model.limits, .threads = (int)s->http_threads, .drain_delay_s = (int)s->drain_delay};
+    qv__server_options options = {.limits = s->model.limits,
+                                  .threads = (int)s->http_threads,
+                                  .drain_delay_s = (int)s->drain_delay,
+                                  .no_access_log = s->no_access_log};
     qv_status status = qv__door_open(&s->door, &options, err);
     if (status) return status;
     return qv__server_open(s->api, &options, &s->server, err);

@@ -428,7 +428,7 @@ static void note_end(const exchange *x, bool sent) {
                          .sent = sent};
     memcpy(access.stage_ns, x->stage_ns, sizeof access.stage_ns);
     if (x->answered_ns) access.stage_ns[QV__STAGE_WRITE] += now - x->answered_ns;
-    qv__access_log(&access);
+    if (!x->server->options.no_access_log) qv__access_log(&access);
     qv__ended ended = {.method = x->request.method,
                        .path = x->request.path,
                        .status = x->status,

@@ -141,16 +141,17 @@ void qv__server_close(qv__server **server, int drain_seconds) {
         wait_delay(s, until);
         MHD_quiesce_daemon(s->daemon); /* gives the listener back */
         stop_listening(s);
-        if (!wait_idle(s, until)) {
+        if (!wait_idle(s, until))
             qv__log(QV__LOG_WARN, "%lld requests were not done within %d seconds; cancelling them",
                     (long long)s->exchanges, drain_seconds);
-            qv__api_drain(s->api);
-        }
         /* libmicrohttpd must not be stopped while a connection is suspended, and a client may have sent a request just
          * now: from here on nothing is handed to api/. */
         s->closing = true;
-        for (; s->handled; sleep_ms(5))
-            if (qv__now_ns() > until) qv__watch_hang_up_all(s->watch);
+        for (; s->handled; sleep_ms(5)) {
+            if (qv__now_ns() <= until) continue;
+            qv__api_drain(s->api);
+            qv__watch_hang_up_all(s->watch);
+        }
         wait_idle(s, qv__now_ns() + 1000000000); /* for the answers to be sent */
         MHD_stop_daemon(s->daemon);
     }

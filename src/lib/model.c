@@ -84,6 +84,7 @@ static qv_status take_options(qv_model *m, const qv_model_options *given, qv_err
     qv_model_options *o = &m->options;
     qv_status status = check_options(o, err);
     m->media = media_limits(o);
+    m->media.stop = &m->stopping;
     if (!status) status = copy_text(o->media_root, &m->media_root, &o->media_root, err);
     if (!status) status = copy_text(o->load_format, &m->load_format, &o->load_format, err);
     if (!status) status = check_quantization(o->quantization, err);

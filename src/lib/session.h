@@ -25,7 +25,8 @@ struct qv_model {
     qv_task task;
     bool int8; /* matrices are 8-bit codes, from the folder or made */
     qv__media_limits media;
-    qv__gate *decoding; /* a quarter of the compute threads, at least one, may decode media at once */
+    atomic_bool stopping; /* what is being decoded is given up */
+    qv__gate *decoding;   /* a quarter of the compute threads, at least one, may decode media at once */
 };
 
 /* What a caller may want to know of an input once it is prepared; echoed in answers. */

@@ -57,7 +57,7 @@ static void silence(void) {
 
 static qv_status fail(const qv__container *c, int code, const char *what, qv_error *err) {
     char reason[AV_ERROR_MAX_STRING_SIZE] = "";
-    if (qv__now_ns() >= c->deadline) return qv__media_check_clock(c->limits, c->deadline, "video", err);
+    if (qv__media_is_over(c->limits, c->deadline)) return qv__media_check_clock(c->limits, c->deadline, "video", err);
     if (code == AVERROR(ENOMEM)) return qv__fail(err, QV_NO_MEMORY, "out of memory while decoding a video");
     if (code) av_strerror(code, reason, sizeof reason);
     return qv__fail(err, QV_VIDEO_DECODE, "%s%s%s", what, code ? ": " : "", reason);
@@ -68,7 +68,7 @@ static qv_status fail(const qv__container *c, int code, const char *what, qv_err
 static int on_read(void *opaque, uint8_t *to, int size) {
     qv__container *c = opaque;
     size_t left = c->size - c->at;
-    if (qv__now_ns() >= c->deadline) return AVERROR_EXIT; /* demuxers search a damaged file to its end */
+    if (qv__media_is_over(c->limits, c->deadline)) return AVERROR_EXIT; /* demuxers search a damaged file to its end */
     if (left == 0) return AVERROR_EOF;
     if (size < 0) return AVERROR(EINVAL);
     if ((size_t)size > left) size = (int)left;
@@ -94,7 +94,7 @@ static int64_t on_seek(void *opaque, int64_t offset, int whence) {
 
 static int on_interrupt(void *opaque) {
     const qv__container *c = opaque;
-    return qv__now_ns() >= c->deadline;
+    return qv__media_is_over(c->limits, c->deadline);
 }
 
 /* A file may name others (references in MOV, segments in Matroska). None is opened. */
@@ -247,7 +247,7 @@ int qv__container_rotation(const qv__container *c) {
 
 qv_status qv__container_next_packet(qv__container *c, bool *end, qv_error *err) {
     for (;;) {
-        if (qv__now_ns() >= c->deadline) return fail(c, 0, "", err);
+        if (qv__media_is_over(c->limits, c->deadline)) return fail(c, 0, "", err);
         av_packet_unref(c->packet);
         int code = av_read_frame(c->format, c->packet);
         if ((*end = code == AVERROR_EOF)) return QV_OK;

@@ -38,6 +38,8 @@ qv_status qv__tiff_decode(qv__decode *d);
 /* ---- shared with the video side ---- */
 
 int64_t qv__media_deadline(const qv__media_limits *limits);
+/* No more time for it, or nobody wants it any more. */
+bool qv__media_is_over(const qv__media_limits *limits, int64_t deadline);
 qv_status qv__media_check_clock(const qv__media_limits *limits, int64_t deadline, const char *what, qv_error *err);
 
 /* ---- pixels ---- */

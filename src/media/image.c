@@ -28,7 +28,12 @@ int64_t qv__media_deadline(const qv__media_limits *limits) {
     return ns < (double)(INT64_MAX / 2) ? now + (int64_t)ns : INT64_MAX;
 }
 
+bool qv__media_is_over(const qv__media_limits *limits, int64_t deadline) {
+    return (limits->stop && *limits->stop) || qv__now_ns() >= deadline;
+}
+
 qv_status qv__media_check_clock(const qv__media_limits *limits, int64_t deadline, const char *what, qv_error *err) {
+    if (limits->stop && *limits->stop) return qv__fail(err, QV_CANCELLED, "decoding the %s was given up", what);
     if (qv__now_ns() < deadline) return QV_OK;
     return qv__fail(err, QV_MEDIA_LIMIT, "decoding the %s takes longer than the limit of %g seconds", what,
                     limits->max_seconds);

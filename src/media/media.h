@@ -5,6 +5,8 @@
 #ifndef QVEC_MEDIA_MEDIA_H
 #define QVEC_MEDIA_MEDIA_H
 
+#include <stdatomic.h>
+
 #include "qvec/qvec.h"
 
 typedef struct {
@@ -14,6 +16,7 @@ typedef struct {
     int64_t max_video_frames;  /* frames looked at in one video */
     int64_t max_decoded_bytes; /* frames kept by one read */
     double max_seconds;        /* wall time of one decode */
+    const atomic_bool *stop;   /* NULL, or once it is set decoding is given up: QV_CANCELLED */
 } qv__media_limits;
 
 extern const qv__media_limits qv__media_default_limits;
@@ -54,7 +57,8 @@ void qv__video_close(qv__video **video);
 
 /* Bytes behind a path, a file:// URL or a base64 data: URL. *bytes: for qv__free. Regular files only. root NULL:
  * relative paths lie in relative_to (NULL: the working directory). Else every path must lie below root, relative ones
- * are taken from it, ".." does not lead out, and no symbolic link is followed. QV_MEDIA_SOURCE, QV_MEDIA_LIMIT, QV_NO_MEMORY. */
+ * are taken from it, ".." does not lead out, and no symbolic link is followed. QV_MEDIA_SOURCE, QV_MEDIA_LIMIT,
+ * QV_NO_MEMORY. */
 qv_status qv__media_load(const char *path_or_data_url, const char *relative_to, const char *root,
                          const qv__media_limits *limits, void **bytes, size_t *size, qv_error *err);
 #endif

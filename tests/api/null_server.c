@@ -1,9 +1,11 @@
 /* The server over a back end that computes nothing: each item takes a set time and answers numbers made from its
  * length. For the tests of everything around the model (framing, limits, overload, hang-ups, closing) and for measuring
- * the server's own cost. It stands in for lib/, engine/ and text/ at their functions; tokens are bytes.
+ * the server's own cost. It stands in for lib/, engine/ and text/ at their functions; tokens are bytes. Every block-us
+ * of its time an item is given up when nobody wants its batch any more; 0: never.
  *
- *   null_server [--port N] [--delay-us N] [--size N] [--max-len N] [--batch N] [--threads N] [--workers N] [--drain N]
- *               [--drain-delay N] [--key K]… [--quiet 1] [--rerank 1] [any flag of api/limits.c N]
+ *   null_server [--port N] [--delay-us N] [--block-us N] [--size N] [--max-len N] [--batch N] [--threads N]
+ *               [--workers N] [--drain N] [--drain-delay N] [--key K]… [--quiet 1] [--rerank 1]
+ *               [any flag of api/limits.c N]
  * Prints its port, serves until SIGTERM, prints "closed". */
 #include <math.h>
 #include <pthread.h>
@@ -19,7 +21,7 @@
 #include "http/server.h"
 
 static struct {
-    int port, delay_us, size, max_len, threads, workers, drain, quiet, rerank, batch, drain_delay;
+    int port, delay_us, size, max_len, threads, workers, drain, quiet, rerank, batch, drain_delay, block_us;
     qv__limits limits;
     const char *keys[8];
     int key_count;
@@ -55,7 +57,26 @@ static qv__item *take_batch(void) {
     return batch;
 }
 
-static void finish_batch(qv__item *batch) {
+static bool is_unwanted(const qv__item *batch) {
+    while (batch && batch->unwanted && *batch->unwanted) batch = batch->next;
+    return !batch;
+}
+
+static void sleep_us(int us) {
+    nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000L}, NULL);
+}
+
+/* Takes its time, and is false when the batch was given up. */
+static bool compute(const qv__item *batch) {
+    int block = o.block_us ? o.block_us : o.delay_us;
+    for (int left = o.delay_us; left > 0; left -= block) {
+        if (o.block_us && is_unwanted(batch)) return false;
+        sleep_us(left < block ? left : block);
+    }
+    return true;
+}
+
+static void finish_batch(qv__item *batch, bool computed) {
     int64_t now = qv__now_ns();
     pthread_mutex_lock(&lock);
     stats.batches++;
@@ -63,8 +84,9 @@ static void finish_batch(qv__item *batch) {
     for (qv__item *item = batch; item; item = item->next) {
         item->finished_ns = now;
         item->state = DONE;
-        stats.finished_items++;
-        stats.finished_tokens += item->sequence.length;
+        if (!computed) item->status = QV_CANCELLED;
+        *(computed ? &stats.finished_items : &stats.cancelled_items) += 1;
+        if (computed) stats.finished_tokens += item->sequence.length;
     }
     pthread_mutex_unlock(&lock);
     for (qv__item *next; batch; batch = next) {
@@ -76,8 +98,7 @@ static void finish_batch(qv__item *batch) {
 static void *worker(void *context) {
     for (;;) {
         qv__item *batch = take_batch();
-        if (o.delay_us) nanosleep(&(struct timespec){o.delay_us / 1000000, o.delay_us % 1000000 * 1000L}, NULL);
-        finish_batch(batch);
+        finish_batch(batch, compute(batch));
     }
     return NULL;
 }
@@ -277,17 +298,10 @@ static bool read_flag(const char *name, const char *value) {
     const struct {
         const char *name;
         int *place;
-    } flags[] = {{"port", &o.port},
-                 {"delay-us", &o.delay_us},
-                 {"size", &o.size},
-                 {"max-len", &o.max_len},
-                 {"threads", &o.threads},
-                 {"workers", &o.workers},
-                 {"drain", &o.drain},
-                 {"quiet", &o.quiet},
-                 {"rerank", &o.rerank},
-                 {"batch", &o.batch},
-                 {"drain-delay", &o.drain_delay}};
+    } flags[] = {{"port", &o.port},       {"delay-us", &o.delay_us}, {"size", &o.size},
+                 {"max-len", &o.max_len}, {"threads", &o.threads},   {"workers", &o.workers},
+                 {"drain", &o.drain},     {"quiet", &o.quiet},       {"rerank", &o.rerank},
+                 {"batch", &o.batch},     {"block-us", &o.block_us}, {"drain-delay", &o.drain_delay}};
     if (strcmp(name, "key") == 0 && o.key_count < 8) return o.keys[o.key_count++] = value, true;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].place = atoi(value), true;

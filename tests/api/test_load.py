@@ -105,6 +105,36 @@ def test_after_the_drain_time_the_rest_is_told(start_null):
     assert time.monotonic() - start < 6
 
 
+@pytest.mark.parametrize("block_us", [100_000, 0])
+def test_after_the_drain_time_a_busy_device_is_not_waited_for(start_null, block_us):
+    """Answers come at once; the process ends when the device has, at the next block or (0) at the end."""
+    seconds = 60 if block_us else 3
+    server = start_null(delay_us=seconds * 1_000_000, block_us=block_us, drain=1, batch=2)
+    wires = [server.wire() for _ in range(3)]  # two of one batch, and one that waits
+    for wire in wires:
+        wire.send(post({"input": "a"}))
+        wait_for(lambda: metric(server, "qvec_http_in_flight") == wires.index(wire) + 1)
+    begun = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    for wire in wires:
+        answer = wire.answer()
+        assert answer.status == 503 and "shutting down" in answer.json["error"]["message"]
+        assert answer.headers["retry-after"] == "1" and answer.headers["connection"].lower() == "close"
+        assert 0.9 < time.monotonic() - begun < 3
+    server.stop(20)
+    assert time.monotonic() - begun < (4 if block_us else seconds + 3)
+
+
+def test_a_batch_that_nobody_waits_for_is_given_up(start_null):
+    server = start_null(delay_us=60_000_000, block_us=50_000)
+    with server.wire() as wire:
+        wire.send(post({"input": "a"}))
+        wait_for(lambda: metric(server, "qvec_http_in_flight") == 1)
+        time.sleep(0.1)
+    wait_for(lambda: metric(server, "qvec_items_cancelled_total") == 1, 3)
+    wait_for(lambda: "499" in server.log_text(), 3)
+
+
 def test_no_new_connection_while_closing(start_null):
     server = start_null(delay_us=500000)
     with server.wire() as wire:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -109,6 +110,23 @@ def test_second_signal_ends_at_once():
     server.process.communicate()
 
 
+@pytest.mark.parametrize("body", [{"input": "word " * 8000}, {"input": ["word " * 3000, "word " * 3100]}], ids=["one", "two"])
+def test_the_drain_time_bounds_the_exit(body):
+    """Documents that would take this CPU tier minutes: the pass under way stops between two of its blocks."""
+    server = Running("--threads", "1", "--cpu-tier", "c", "--drain-timeout", "1")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(server.post("/v1/embeddings", body)))
+    thread.start()
+    while " 1" not in [line[-2:] for line in server.get("/metrics").splitlines() if "num_requests_running{" in line]:
+        time.sleep(0.05)
+    begun = time.monotonic()
+    assert server.stop() == 0
+    seconds = time.monotonic() - begun
+    thread.join(20)
+    assert answers[0][0] == 503 and "shutting down" in answers[0][1]["error"]["message"]
+    assert 1 <= seconds < 6, seconds
+
+
 def test_keys_from_flag_and_environment():
     with serve("--api-key", "k1", "k2", env={"QVEC_API_KEY": "env"}) as s:
         assert [s.post("/v1/embeddings", {"input": "a"}, k)[0] for k in (None, "k1", "k2", "env")] == [401, 200, 200, 401]
@@ -171,6 +189,20 @@ def test_logs():
         server = Running(*flags)
         server.post("/v1/embeddings", {"input": "a"})
         assert server.stop() == 0 and "/v1/embeddings" not in "".join(server.lines[1:])
+
+
+def test_without_the_access_log_the_rest_of_the_log_stays(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("one\n")
+    server = Running("--disable-uvicorn-access-log", "--log-level", "debug", "--api-key-file", keys)
+    assert server.post("/v1/embeddings", {"input": "a"}, "one")[0] == 200
+    server.process.send_signal(signal.SIGHUP)
+    assert any("was read again: 1 API keys" in line for line in server.read())
+    with socket.create_connection(("127.0.0.1", int(server.base.rsplit(":", 1)[1]))) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n")
+        assert s.recv(100)
+    assert any("http: " in line for line in server.read()), "libmicrohttpd's own words are debug lines"
+    assert server.stop() == 0 and "/v1/embeddings" not in "".join(server.lines[1:])
 
 
 def test_local_files_only_where_allowed(tmp_path):

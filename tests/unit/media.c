@@ -242,6 +242,28 @@ TEST(each_limit_names_itself) {
     qv__free(mp4.data);
 }
 
+TEST(decoding_is_given_up_when_told) {
+    bytes png = asset("vga.png"), mp4 = asset("h264.mp4");
+    atomic_bool stop = false;
+    qv__media_limits limits = qv__media_default_limits;
+    limits.stop = &stop;
+    for (int i = 0; i < 2; i++, stop = true) {
+        qv__bitmap b = {0};
+        qv__video *v = NULL;
+        qv__video_facts facts;
+        qv_error err = {0};
+        CHECK_INT(decode(png.data, png.size, &limits, &b, &err), i ? QV_CANCELLED : QV_OK);
+        qv__bitmap_clear(&b);
+        qv_status status = qv__video_open(mp4.data, mp4.size, &limits, &v, &facts, &err);
+        if (!status) status = qv__video_read(v, (int64_t[]){0}, 1, &b, &err);
+        CHECK_INT(status, i ? QV_CANCELLED : QV_OK);
+        qv__bitmap_clear(&b);
+        qv__video_close(&v);
+    }
+    qv__free(png.data);
+    qv__free(mp4.data);
+}
+
 /* An MP4 whose table says that 80 million samples of one byte follow. */
 TEST(a_video_that_announces_millions_of_samples) {
     bytes mp4 = asset("h264.mp4");
