@@ -127,6 +127,14 @@ qv_status qv__field_int(const json_t *object, const char *name, int64_t min, int
     return QV_OK;
 }
 
+/* Matryoshka training of these models went down to 64 dimensions. */
+qv_status qv__field_dimensions(const json_t *object, const char *name, int64_t full, int *out, qv__refusal *r) {
+    int64_t number = *out;
+    qv_status status = qv__field_int(object, name, full < 64 ? full : 64, full, &number, r);
+    *out = (int)number;
+    return status;
+}
+
 qv_status qv__field_number(const json_t *object, const char *name, double min, double max, double *out,
                            qv__refusal *r) {
     const json_t *value = qv__field(object, name);

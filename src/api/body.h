@@ -25,6 +25,8 @@ qv_status qv__field_int(const json_t *object, const char *name, int64_t min, int
 qv_status qv__field_number(const json_t *object, const char *name, double min, double max, double *out, qv__refusal *r);
 /* Text without NUL; *out points into the object. */
 qv_status qv__field_text(const json_t *object, const char *name, const char **out, qv__refusal *r);
+/* How many values of a vector of `full` are wanted. */
+qv_status qv__field_dimensions(const json_t *object, const char *name, int64_t full, int *out, qv__refusal *r);
 /* One of `choices` (NULL at the end): its index. */
 qv_status qv__field_choice(const json_t *object, const char *name, const char *const *choices, int *out,
                            qv__refusal *r);

@@ -42,7 +42,8 @@ qv_status qv__read_cohere(qv__embed_reader *p) {
     int64_t max_tokens = 0;
     p->out->errors = QV__ERRORS_COHERE;
     qv_status status = qv__read_purpose(p, o, "input_type");
-    if (!status) status = qv__read_dimensions(p, "output_dimension");
+    if (!status) status = qv__read_dimensions(p, o, "dimensions");
+    if (!status) status = qv__read_dimensions(p, o, "output_dimension"); /* wins */
     if (!status) status = qv__field_choice(o, "truncate", cuts, &cut, p->r);
     if (!status) status = qv__field_int(o, "max_tokens", 1, INT64_MAX, &max_tokens, p->r);
     if (!status) status = qv__read_outputs(p, "embedding_types", types, true);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/text_url.h"
 #include "base/base64.h"
 
 static qv_status no_memory(qv__content *c) {
@@ -25,8 +26,15 @@ static qv_status add_part(qv__content *c, qv_part part) {
     return QV_OK;
 }
 
-qv_status qv__content_add_text(qv__content *c, const char *text, size_t size) {
+qv_status qv__content_add_made(qv__content *c, const char *text, size_t size) {
     return add_part(c, (qv_part){.kind = QV_PART_TEXT, .data = text, .size = size});
+}
+
+qv_status qv__content_add_text(qv__content *c, const json_t *value) {
+    const char *text = json_string_value(value);
+    size_t size = json_string_length(value);
+    return qv__text_is_url(text, size) ? qv__refuse_url(c->r, c->name, "A text of ")
+                                       : qv__content_add_made(c, text, size);
 }
 
 /* ---- pictures and videos ---- */
@@ -187,7 +195,7 @@ static qv_status add_known(qv__content *c, const json_t *object, size_t row) {
     if (part_types[row].kind != TEXT) return qv__content_add_media(c, value, part_types[row].kind == VIDEO);
     if (!json_is_string(value))
         return qv__refuse_field(c->r, c->name, "%s: text must be a string, not %s.", c->name, qv__json_kind(value));
-    return qv__content_add_text(c, json_string_value(value), json_string_length(value));
+    return qv__content_add_text(c, value);
 }
 
 static qv_status add_part_object(qv__content *c, const json_t *object) {
@@ -204,7 +212,7 @@ static qv_status add_part_object(qv__content *c, const json_t *object) {
 }
 
 qv_status qv__content_add(qv__content *c, const json_t *value) {
-    if (json_is_string(value)) return qv__content_add_text(c, json_string_value(value), json_string_length(value));
+    if (json_is_string(value)) return qv__content_add_text(c, value);
     if (json_is_object(value)) return add_part_object(c, value);
     if (!json_is_array(value))
         return qv__refuse_field(c->r, c->name, "%s: content must be a string or a list of parts, not %s.", c->name,
@@ -230,8 +238,7 @@ static qv_status add_field(qv__content *c, const json_t *object, const char *nam
         if (kind == TEXT && !json_is_string(one))
             return qv__refuse_field(c->r, c->name, "%s: text must be a string or a list of strings, not %s.", c->name,
                                     qv__json_kind(one));
-        qv_status status = kind == TEXT ? qv__content_add_text(c, json_string_value(one), json_string_length(one))
-                                        : qv__content_add_media(c, one, kind == VIDEO);
+        qv_status status = kind == TEXT ? qv__content_add_text(c, one) : qv__content_add_media(c, one, kind == VIDEO);
         if (status) return status;
     }
     return QV_OK;
@@ -253,11 +260,16 @@ qv_status qv__content_object(qv__content *c, const json_t *object, qv_input *inp
         if (!status) status = add_field(c, object, "image_url", IMAGE);
         if (!status) status = add_field(c, object, "video", VIDEO);
         if (!status) status = add_field(c, object, "video_url", VIDEO);
+        /* beside other content they are somebody's notes on where it came from */
+        bool alone = !c->count && !content;
+        if (!status && alone) status = add_field(c, object, "url", IMAGE);
+        if (!status && alone) status = add_field(c, object, "bytes", IMAGE);
     }
     if (!status) status = qv__field_text(object, "instruction", &input->instruction, c->r);
     if (!status) status = qv__content_limits(object, input, c->r);
     if (!status && !c->count && json_object_size(object) && !content)
-        status = qv__refuse_field(c->r, c->name, "%s is an object without text, image, video or content.", c->name);
+        status = qv__refuse_field(c->r, c->name, "%s is an object without text, image, video, url, bytes or content.",
+                                  c->name);
     qv__content_end(c, input);
     return status;
 }

@@ -24,14 +24,18 @@ typedef struct {
     int images, videos;
 } qv__content;
 
-qv_status qv__content_add_text(qv__content *c, const char *text, size_t size);
+/* A JSON string that is a text; one that is nothing but a URL is refused. */
+qv_status qv__content_add_text(qv__content *c, const json_t *value);
+/* A text of our own making, which lives as long as the arena. */
+qv_status qv__content_add_made(qv__content *c, const char *text, size_t size);
 /* A string, one part, or a list of them. */
 qv_status qv__content_add(qv__content *c, const json_t *value);
 /* A string taken as a picture or video, whatever it looks like. */
 qv_status qv__content_add_media(qv__content *c, const json_t *value, bool video);
 
 /* {"text","image","video"} (each a string or a list) or {"content": parts}, and beside them instruction, min_pixels,
- * max_pixels, fps, max_frames: into `input`, whose other fields stay. An empty object is an empty input. */
+ * max_pixels, fps, max_frames: into `input`, whose other fields stay. An empty object is an empty input. A picture may
+ * also be all there is, as {"url"} or {"bytes"}: so older clients of Jina spell it. */
 qv_status qv__content_object(qv__content *c, const json_t *object, qv_input *input);
 void qv__content_end(const qv__content *c, qv_input *input);
 

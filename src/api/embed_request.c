@@ -2,44 +2,13 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
+
+#include "api/text_url.h"
 
 void qv__embed_request_clear(qv__embed_request *request) {
     qv__body_clear(&request->body);
     qv__arena_clear(&request->arena);
     *request = (qv__embed_request){0};
-}
-
-/* ---- texts that are URLs ---- */
-
-static bool starts(const char *text, size_t size, const char *head) {
-    size_t n = strlen(head);
-    return size > n && strncasecmp(text, head, n) == 0;
-}
-
-static bool blank(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-/* data:image/png;base64,… : a type, then anything, then a comma within the first 200 characters */
-static bool is_data_url(const char *text, size_t size) {
-    if (!starts(text, size, "data:")) return false;
-    size_t head = size < 200 ? size : 200;
-    const char *comma = memchr(text, ',', head);
-    for (const char *p = text + 5; comma && p < comma; p++)
-        if (blank(*p)) return false;
-    return comma && (memchr(text, '/', (size_t)(comma - text)) || memchr(text, ';', (size_t)(comma - text)));
-}
-
-bool qv__text_is_url(const char *text, size_t size) {
-    while (size && blank(text[0])) text++, size--;
-    while (size && blank(text[size - 1])) size--;
-    if (is_data_url(text, size)) return true;
-    if (!starts(text, size, "http://") && !starts(text, size, "https://") && !starts(text, size, "file://"))
-        return false;
-    for (size_t i = 0; i < size; i++)
-        if (blank(text[i])) return false;
-    return true;
 }
 
 /* ---- input ---- */
@@ -107,13 +76,7 @@ static qv_status add_text(parser *p, size_t i, const json_t *value) {
         qv__content_end(&c, &p->out->inputs[i]);
         return status;
     }
-    if (qv__text_is_url(text, size))
-        return qv__refuse_field(
-            p->r, name_of(p, i, name),
-            "%s is a URL: the characters of the URL would be embedded, not the picture or page behind it. Send "
-            "pictures as typed inputs ({\"image\": data URL}, or image_url in messages), or put the URL into a "
-            "sentence to embed it as text.",
-            name_of(p, i, name));
+    if (qv__text_is_url(text, size)) return qv__refuse_url(p->r, name_of(p, i, name), "");
     return add_part(p, i, QV_PART_TEXT, text, size);
 }
 
@@ -223,12 +186,8 @@ qv_status qv__read_inputs(qv__embed_reader *p, const char *name, const json_t *v
 
 /* ---- the other fields ---- */
 
-qv_status qv__read_dimensions(qv__embed_reader *p, const char *name) {
-    int64_t full = p->limits->embedding_size, dimensions = 0;
-    /* Matryoshka training of these models went down to 64 dimensions. */
-    qv_status status = qv__field_int(p->out->body.root, name, full < 64 ? full : 64, full, &dimensions, p->r);
-    p->common.dimensions = (int)dimensions;
-    return status;
+qv_status qv__read_dimensions(qv__embed_reader *p, const json_t *object, const char *name) {
+    return qv__field_dimensions(object, name, p->limits->embedding_size, &p->common.dimensions, p->r);
 }
 
 /* The query's instruction is the one that the models' makers use for retrieval; a document has their default. */

@@ -90,8 +90,8 @@ qv_status qv__read_inputs(qv__embed_reader *p, const char *name, const json_t *v
 qv_status qv__read_begin(qv__embed_reader *p, const char *name, size_t count);
 qv_status qv__read_at(qv__embed_reader *p, size_t i, const json_t *value, int kinds);
 
-/* "dimensions", "output_dimension": into common. */
-qv_status qv__read_dimensions(qv__embed_reader *p, const char *name);
+/* "dimensions", "output_dimension" of `object`: into common. */
+qv_status qv__read_dimensions(qv__embed_reader *p, const json_t *object, const char *name);
 /* What the texts are for ("search_query", "retrieval.passage", …) in the field `name` of `object`, and `instruction`,
  * which wins: either makes the prompts official. Without both they stay raw, as in vLLM. The names are those of
  * qv__purpose_at. */
@@ -109,8 +109,4 @@ typedef struct {
     const char *name, *instruction;
 } qv__purpose;
 const qv__purpose *qv__purpose_at(size_t i);
-
-/* True when the whole text is one http, https, file or data URL, white space around it aside: almost certainly somebody
- * means the picture behind it. A sentence that contains a URL is a text. */
-bool qv__text_is_url(const char *text, size_t size);
 #endif

@@ -17,7 +17,7 @@ qv_status qv__read_jina(qv__embed_reader *p) {
     p->out->errors = QV__ERRORS_DETAIL;
     const char *type = qv__field(o, "embedding_type") ? "embedding_type" : "encoding_format"; /* or OpenAI's */
     qv_status status = qv__read_purpose(p, o, "task");
-    if (!status) status = qv__read_dimensions(p, "dimensions");
+    if (!status) status = qv__read_dimensions(p, o, "dimensions");
     if (!status) status = qv__field_bool(o, "normalized", &normalized, p->r);
     if (!status) status = qv__field_bool(o, "truncate", &truncate, p->r);
     if (!status) status = qv__field_bool(o, "late_chunking", &late, p->r);
@@ -49,8 +49,8 @@ static qv_status read_voyage(qv__embed_reader *p, const char *encoding) {
     int base64 = 0;
     p->out->errors = QV__ERRORS_DETAIL;
     qv_status status = qv__read_purpose(p, o, "input_type");
-    if (!status) status = qv__read_dimensions(p, "output_dimension");
-    if (!status && !p->common.dimensions) status = qv__read_dimensions(p, "dimensions");
+    if (!status) status = qv__read_dimensions(p, o, "dimensions");
+    if (!status) status = qv__read_dimensions(p, o, "output_dimension"); /* wins */
     if (!status) status = qv__field_bool(o, "truncation", &truncation, p->r);
     if (!status) status = qv__read_outputs(p, "output_dtype", dtypes, false);
     if (!status) status = qv__field_choice(o, encoding, encodings, &base64, p->r);

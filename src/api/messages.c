@@ -105,7 +105,7 @@ static qv_status as_official(qv__content *c, const json_t *messages, int user, q
 static qv_status add_copy(qv__content *c, const char *text) {
     char *copy = qv__arena_strndup(c->arena, text, strlen(text));
     if (!copy) return qv__refuse(c->r, QV_NO_MEMORY, NULL, "No memory for the request.");
-    return qv__content_add_text(c, copy, strlen(copy));
+    return qv__content_add_made(c, copy, strlen(copy));
 }
 
 /* Texts side by side become one, so that the tokenizer sees no seam that the rendered chat does not have. */

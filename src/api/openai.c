@@ -30,7 +30,7 @@ static qv_status read_output(qv__embed_reader *p) {
     const json_t *o = p->out->body.root;
     bool activation = true;
     qv_status status = read_encoding(p);
-    if (!status) status = qv__read_dimensions(p, "dimensions");
+    if (!status) status = qv__read_dimensions(p, o, "dimensions");
     if (!status) status = qv__field_bool(o, "use_activation", &activation, p->r);
     if (!status && json_object_get(o, "normalize"))
         status = qv__refuse(p->r, QV_INVALID_ARGUMENT, "normalize",

@@ -187,7 +187,7 @@ static qv_status vector_of(qv__job *job, size_t i, float *values, qv__refusal *r
 
 static qv_status cosine_scores(qv__job *job, float *scores, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
-    size_t size = (size_t)job->api->model.embedding_size;
+    size_t size = (size_t)job->facts[0].dimensions;
     float *query = qv__alloc_array(size, 2 * sizeof *query), *document = query + size;
     qv_status status = query ? QV_OK : qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the answer.");
     for (size_t i = 0; i < q->document_count && !status; i++) {
@@ -253,6 +253,7 @@ static qv_status start(qv__job *job, bool rank, qv__refusal *r) {
     job->drop = drop;
     qv__rerank_limits limits = {.max_documents = api->options.limits.documents,
                                 .max_model_len = api->model.max_model_len,
+                                .embedding_size = api->model.task == QV_TASK_RERANK ? 0 : api->model.embedding_size,
                                 .max_images = api->options.max_images,
                                 .max_videos = api->options.max_videos,
                                 .max_parts = api->options.limits.parts,

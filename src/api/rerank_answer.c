@@ -237,5 +237,5 @@ void qv__rerank_write(const qv__job *job, const qv__ranked *order, bool rank, qv
         write_rerank(job, order, b);
     else
         write_scores(job, order, b);
-    qv__header_add_facts(response, qv__job_prompt(job), count_cut(job), NULL);
+    qv__header_add_facts(response, qv__job_prompt(job), count_cut(job), q->warning);
 }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/text_url.h"
+
 void qv__rerank_request_clear(qv__rerank_request *request) {
     qv__body_clear(&request->body);
     qv__arena_clear(&request->arena);
@@ -36,7 +38,8 @@ static qv_status parse_one(parser *p, const json_t *value, const char *name, qv_
         return qv__refuse_field(p->r, name,
                                 "%s must be a string or an object with text, image, video or content, not %s.", name,
                                 qv__json_kind(value));
-    qv_status status = qv__content_add(&c, value);
+    if (qv__text_is_url(json_string_value(value), json_string_length(value))) return qv__refuse_url(p->r, name, "");
+    qv_status status = qv__content_add_text(&c, value);
     qv__content_end(&c, input);
     return status;
 }
@@ -73,6 +76,15 @@ static qv_status parse_instruction(parser *p) {
     return status ? status : qv__field_text(kwargs, "instruction", &p->common.instruction, p->r);
 }
 
+/* Cosines of the vectors' first values; a score has none to leave out. */
+static qv_status parse_dimensions(parser *p) {
+    const json_t *o = p->out->body.root;
+    int64_t full = p->limits->embedding_size;
+    if (full) return qv__field_dimensions(o, "dimensions", full, &p->common.dimensions, p->r);
+    if (qv__field(o, "dimensions")) p->out->warning = "dimensions is ignored: a reranker makes no vectors";
+    return QV_OK;
+}
+
 static qv_status parse_common(parser *p) {
     qv__rerank_request *q = p->out;
     int64_t keep = 0, limit = p->limits->max_model_len - 1;
@@ -85,6 +97,7 @@ static qv_status parse_common(parser *p) {
     if (!status) status = qv__field_int(o, "max_tokens_per_doc", 0, limit, &q->max_tokens_per_doc, p->r);
     if (!status) status = qv__content_limits(o, &p->common, p->r);
     if (!status) status = parse_instruction(p);
+    if (!status) status = parse_dimensions(p);
     q->raw_scores |= !activation;
     p->common.max_length = keep > 0 ? keep : 0; /* -1: the official cut, which there always is */
     return status;

@@ -10,6 +10,7 @@
 
 typedef struct {
     int64_t max_documents, max_model_len;
+    int64_t embedding_size;     /* 0: a reranker, which makes no vectors */
     int max_images, max_videos; /* per query or document */
     int64_t max_parts;          /* the same; 0: any number */
     bool local_media;           /* file:// URLs are taken */
@@ -35,8 +36,9 @@ typedef struct {
     qv__text_cut *query_cuts, *document_cuts; /* [query_count], [document_count]; NULL: nothing was to be cut */
     const char *model;
     enum { QV__RERANK_VLLM, QV__RERANK_VOYAGE, QV__RERANK_TEI } dialect;
-    bool refuse_cut; /* a pair that would have to be cut is refused */
-    bool raw_scores; /* the logit instead of its sigmoid */
+    const char *warning; /* static; told in a header */
+    bool refuse_cut;     /* a pair that would have to be cut is refused */
+    bool raw_scores;     /* the logit instead of its sigmoid */
     bool return_documents;
     bool tell_prompts;                                /* the answer tells the exact prompt of each document */
     int64_t top_n;                                    /* 0: all */

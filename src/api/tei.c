@@ -27,7 +27,7 @@ qv_status qv__read_tei(qv__embed_reader *p) {
     const json_t *o = p->out->body.root;
     bool normalize = true;
     qv_status status = read_wishes(p, o);
-    if (!status) status = qv__read_dimensions(p, "dimensions");
+    if (!status) status = qv__read_dimensions(p, o, "dimensions");
     if (!status) status = qv__field_bool(o, "normalize", &normalize, p->r);
     p->common.no_normalize = !normalize;
     if (status) return status;
@@ -38,6 +38,8 @@ qv_status qv__read_tei(qv__embed_reader *p) {
 qv_status qv__read_similarity(qv__embed_reader *p) {
     const json_t *o = p->out->body.root, *inputs = qv__field(o, "inputs"), *parameters = qv__field(o, "parameters");
     qv_status status = read_wishes(p, json_is_object(parameters) ? parameters : o);
+    if (!status) status = qv__read_dimensions(p, o, "dimensions");
+    if (!status) status = qv__read_dimensions(p, parameters, "dimensions"); /* wins */
     if (status) return status;
     if (parameters && !json_is_object(parameters))
         return qv__refuse_field(p->r, "parameters", "parameters must be an object, not %s.", qv__json_kind(parameters));
@@ -53,11 +55,12 @@ qv_status qv__read_similarity(qv__embed_reader *p) {
     return status;
 }
 
-/* `content`, and embd_normalize: 2 (Euclidean, the default) or -1 (none). */
+/* `content`, dimensions, and embd_normalize: 2 (Euclidean, the default) or -1 (none). */
 qv_status qv__read_llama(qv__embed_reader *p) {
     const json_t *o = p->out->body.root;
     int64_t normalize = 2;
-    qv_status status = qv__field_int(o, "embd_normalize", -1, INT32_MAX, &normalize, p->r);
+    qv_status status = qv__read_dimensions(p, o, "dimensions");
+    if (!status) status = qv__field_int(o, "embd_normalize", -1, INT32_MAX, &normalize, p->r);
     if (!status && normalize != 2 && normalize != -1)
         status =
             qv__refuse_field(p->r, "embd_normalize", "embd_normalize is %lld; 2 (unit length) and -1 (none) are known.",

@@ -1,5 +1,5 @@
-/* The bodies of rerank (first byte even) and score requests: inputs within the limits, or a refusal that is valid JSON.
- */
+/* The bodies of rerank (first byte even) and score requests, by a reranker or (second bit set) an embedding model: inputs
+ * within the limits, or a refusal that is valid JSON. */
 #include <stdlib.h>
 
 #include "api/rerank_request.h"
@@ -11,9 +11,10 @@ static void check(bool condition) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const qv__rerank_limits limits = {
-        .max_documents = 50, .max_model_len = 1000, .max_images = 3, .max_videos = 2};
     if (size == 0) return 0;
+    int64_t full = data[0] & 2 ? 256 : 0;
+    const qv__rerank_limits limits = {
+        .max_documents = 50, .max_model_len = 1000, .embedding_size = full, .max_images = 3, .max_videos = 2};
     qv__body_setup();
     qv__rerank_request request = {0};
     qv__refusal r;
@@ -32,6 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check(request.document_count >= 1 && request.document_count <= 50);
         check(request.query_count == 1 || request.query_count == request.document_count);
         check(request.max_tokens_per_doc >= 0 && request.max_tokens_per_doc < 1000);
+        int dimensions = request.queries[0].dimensions;
+        check(dimensions == 0 || (full && dimensions >= 64 && dimensions <= 256));
     }
     qv__rerank_request_clear(&request);
     return 0;
