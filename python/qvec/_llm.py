@@ -4,6 +4,7 @@ Prompts are raw, as there: a text is embedded as it is, with the end token behin
 `Embedder` applies by itself; here it must be in the prompt."""
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import warnings
@@ -16,18 +17,10 @@ from ._errors import InvalidInput, Unsupported, WrongTask
 from ._inputs import Batch, Wishes
 from ._model import Model, Vectors
 from ._progress import Bar
+from ._vllm import sort_arguments
 
 Prompt = Union[str, Mapping[str, Any], Sequence[int]]
 
-# What has no meaning here: one process on the CPU, exact arithmetic, no generation.
-_IGNORED = frozenset("""
-    attention_backend async_scheduling block_size compilation_config cpu_offload_gb data_parallel_size device
-    disable_custom_all_reduce disable_log_stats distributed_executor_backend dtype enable_chunked_prefill
-    enable_prefix_caching enforce_eager generation_config gpu_memory_utilization hf_overrides hf_token kv_cache_dtype
-    kv_cache_memory_bytes limit_mm_per_prompt logits_processors max_cpu_loras max_lora_rank max_loras max_num_seqs
-    max_seq_len_to_capture mm_processor_cache_gb num_gpu_blocks_override override_pooler_config pipeline_parallel_size
-    pooler_config revision seed skip_tokenizer_init structured_outputs_config swap_space
-    tensor_parallel_size tokenizer tokenizer_mode tokenizer_revision trust_remote_code worker_cls""".split())
 _IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 _VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
 _NO_SPEED = "est. speed input: 0.00 toks/s, output: 0.00 toks/s"
@@ -36,7 +29,8 @@ _PIXELS = ("min_pixels", "max_pixels", "fps", "max_frames")
 
 @dataclass
 class PoolingParams:
-    """Wishes of a call: dimensions, `use_activation` or `normalize` (unit length; on), and the cut."""
+    """Wishes of a call: dimensions, `use_activation` or `normalize` (a vector's unit length, a score's sigmoid; on), and
+    the cut. `task`, where it is given, must be what the call does."""
     dimensions: int | None = None
     normalize: bool | None = None
     use_activation: bool | None = None
@@ -46,6 +40,10 @@ class PoolingParams:
     @property
     def unit(self) -> bool:
         return self.normalize is not False and self.use_activation is not False
+
+    def check_task(self, *tasks: str) -> None:
+        if self.task is not None and self.task not in tasks:
+            raise Unsupported(f"the pooling parameters' task is {self.task!r}; this call's is {tasks[0]!r}", -7)
 
 
 @dataclass(repr=False)
@@ -93,21 +91,23 @@ class LLM:
     >>> LLM(model="Qwen/Qwen3-VL-Embedding-2B", runner="pooling").embed(["a text"])[0].outputs.embedding
 
     model: a folder, or org/name from the hub caches; None: the built-in model. Arguments of vLLM's class that have no
-    meaning here are accepted with one warning; unknown ones are refused."""
+    meaning here, and those that ask for what is not done here, are accepted with one warning that names them; unknown ones
+    are refused. mm_processor_kwargs: min_pixels, max_pixels, fps and max_frames."""
 
     def __init__(self, model: str | os.PathLike[str] | None = None, *, runner: str = "auto", convert: str = "auto",
                  task: str = "auto", max_model_len: int | None = None, max_num_batched_tokens: int | None = None,
                  load_format: str = "auto", quantization: str | None = None,
                  download_dir: str | None = None, allowed_local_media_path: str = "",
-                 mm_processor_kwargs: Mapping[str, Any] | None = None, threads: int = 0, **ignored: Any) -> None:
+                 mm_processor_kwargs: Mapping[str, Any] | None = None, threads: int = 0, **others: Any) -> None:
         if runner not in ("auto", "pooling"):
             raise Unsupported(f"runner is {runner!r}; this engine has the pooling runner only", -7)
-        unknown = sorted(set(ignored) - _IGNORED)
-        if unknown:
-            raise TypeError(f"LLM has no argument {unknown[0]!r}")
-        if ignored:
-            warnings.warn(f"without meaning in qvec: {', '.join(sorted(ignored))}", stacklevel=2)
+        arguments = sort_arguments(others, inspect.signature(LLM).parameters, model)
         self._pixels = {name: value for name, value in (mm_processor_kwargs or {}).items() if name in _PIXELS}
+        unread = sorted(set(mm_processor_kwargs or ()) - set(_PIXELS))
+        if unread:
+            arguments.instead[f"{', '.join(unread)} of mm_processor_kwargs"] = f"read are {', '.join(_PIXELS)}"
+        arguments.warn(stacklevel=2)
+        self._told: set[str] = set()
         wanted = "rerank" if task in ("score", "classify", "rerank") or convert == "classify" else "embed"
         self._model = Model(model, wanted if model is None else "auto", load_format=load_format,
                             quantization=quantization, threads=threads,
@@ -115,43 +115,58 @@ class LLM:
                             download_dir=download_dir, media_root=allowed_local_media_path or None)
         self._ids = itertools.count()
 
+    def _warn_once(self, stacklevel: int, **instead: str) -> None:
+        """Of a call's arguments that change nothing here; each is told once, however many calls have it."""
+        for name in sorted(set(instead) - self._told):
+            self._told.add(name)
+            warnings.warn(f"not done by qvec: {name} ({instead[name]})", stacklevel=stacklevel + 1)
+
+    def _warn_of(self, lora_request: object, tokenization: Mapping[str, Any] | None) -> None:
+        """Of what a public method was given. Called by it directly: the warning names the line of its caller."""
+        if lora_request is not None:
+            self._warn_once(3, lora_request="there are no adapters: vectors and scores are those of the model's folder")
+        self._warn_once(3, **{f"{name} of tokenization_kwargs": "read is truncate_prompt_tokens"
+                              for name in set(tokenization or ()) - {"truncate_prompt_tokens"}})
+
     # ---- vectors
 
     def embed(self, prompts: Prompt | Sequence[Prompt], *, use_tqdm: bool = True,
               pooling_params: PoolingParams | Sequence[PoolingParams] | None = None,
-              truncate_prompt_tokens: int | None = None, lora_request: None = None,
+              truncate_prompt_tokens: int | None = None, lora_request: object = None,
               tokenization_kwargs: Mapping[str, Any] | None = None) -> list[RequestOutput[EmbeddingOutput]]:
         """One vector for each prompt: a text, token ids, or {"prompt": ..., "multi_modal_data": {"image": ...}}."""
+        self._warn_of(lora_request, tokenization_kwargs)
         listed = _listed(prompts)
-        matrix = self._vectors(listed, use_tqdm, pooling_params, truncate_prompt_tokens, tokenization_kwargs)
+        matrix = self._vectors(listed, use_tqdm, pooling_params, _cut_of(truncate_prompt_tokens, tokenization_kwargs))
         return [RequestOutput(self._next_id(), EmbeddingOutput(row.tolist()), self._token_ids(prompt))
                 for prompt, row in zip(listed, matrix)]
 
     def encode(self, prompts: Prompt | Sequence[Prompt], pooling_params: PoolingParams | Sequence[PoolingParams] | None = None,
                *, use_tqdm: bool = True, truncate_prompt_tokens: int | None = None, pooling_task: str = "embed",
-               lora_request: None = None,
+               lora_request: object = None,
                tokenization_kwargs: Mapping[str, Any] | None = None) -> list[RequestOutput[PoolingOutput]]:
         """As embed, the vectors as float32 arrays."""
         if pooling_task != "embed":
             raise Unsupported(f"pooling_task is {pooling_task!r}; this engine embeds and scores", -7)
+        self._warn_of(lora_request, tokenization_kwargs)
         listed = _listed(prompts)
-        matrix = self._vectors(listed, use_tqdm, pooling_params, truncate_prompt_tokens, tokenization_kwargs)
+        matrix = self._vectors(listed, use_tqdm, pooling_params, _cut_of(truncate_prompt_tokens, tokenization_kwargs))
         return [RequestOutput(self._next_id(), PoolingOutput(row), self._token_ids(prompt))
                 for prompt, row in zip(listed, matrix)]
 
     def _vectors(self, prompts: Sequence[Prompt], use_tqdm: bool, params: PoolingParams | Sequence[PoolingParams] | None,
-                 cut: int | None, tokenization: Mapping[str, Any] | None) -> list[Vectors]:
+                 cut: int | None) -> list[Vectors]:
         if self._model.task != "embed":
             raise WrongTask("this model is a reranker: it scores pairs and makes no embeddings", -21)
         each = [params or PoolingParams()] * len(prompts) if not isinstance(params, Sequence) else params
         if len(each) != len(prompts):
             raise InvalidInput(f"{len(prompts)} prompts and {len(each)} pooling parameters")
-        cut = cut if cut is not None else (tokenization or {}).get("truncate_prompt_tokens")
         items = []
         with Bar(use_tqdm, len(prompts), "Adding requests") as bar:
             for i, (prompt, own) in enumerate(zip(prompts, each)):
+                own.check_task("embed")
                 items.append({**_content(prompt), "dimensions": own.dimensions, "normalize": own.unit,
-                              "max_length": self._cut(own.truncate_prompt_tokens if cut is None else cut)})
+                              "max_length": self._cut(_first(cut, own.truncate_prompt_tokens))})
                 bar.at(i + 1)
         batch = Batch(items, Wishes(prompt="raw", **self._pixels))
         matrix = np.zeros((batch.count, self._model.embedding_size), np.float32)
@@ -178,36 +193,51 @@ class LLM:
     # ---- scores
 
     def score(self, data_1: Any, data_2: Any, *, use_tqdm: bool = True, truncate_prompt_tokens: int | None = None,
-              pooling_params: PoolingParams | None = None, lora_request: None = None, chat_template: None = None,
+              pooling_params: PoolingParams | None = None, lora_request: object = None, chat_template: str | None = None,
               tokenization_kwargs: Mapping[str, Any] | None = None) -> list[RequestOutput[ScoringOutput]]:
         """Scores of pairs: one against one, one against many, or many against as many.
 
-        A reranker applies its published recipe; with an embedding model a score is the cosine of two vectors. A side is
-        a text or {"content": [{"type": "text" | "image_url" | "video_url", ...}]}."""
+        A reranker applies its published recipe and gives probabilities, or the logits before the sigmoid where
+        `pooling_params` have `use_activation` off. With an embedding model a score is the cosine of two vectors, of the
+        first `dimensions` values where that is given. A side is a text or {"content": [{"type": "text" | "image_url" |
+        "video_url", ...}]}."""
+        self._warn_of(lora_request, tokenization_kwargs)
+        if chat_template is not None:
+            self._warn_once(2, chat_template="scores apply the published recipe")
+        params = pooling_params or PoolingParams()
         first, second = _sides(data_1), _sides(data_2)
         if len(first) not in (1, len(second)):
             raise InvalidInput(f"{len(first)} against {len(second)}: it must be one against many, or many against as many")
-        cut = self._cut(truncate_prompt_tokens)
-        scores = (self._scores(first, second, cut, use_tqdm) if self._model.task == "rerank"
-                  else self._cosines(first, second, cut, use_tqdm))
+        cut = self._cut(_first(_cut_of(truncate_prompt_tokens, tokenization_kwargs), params.truncate_prompt_tokens))
+        scores = (self._scores(first, second, params, cut, use_tqdm) if self._model.task == "rerank"
+                  else self._cosines(first, second, params, cut, use_tqdm))
         return [RequestOutput(self._next_id(), ScoringOutput(score), None) for score in scores]
 
-    def _scores(self, first: Sequence[Any], second: Sequence[Any], cut: int | None, use_tqdm: bool) -> list[float]:
+    def _scores(self, first: Sequence[Any], second: Sequence[Any], params: PoolingParams, cut: int | None,
+                use_tqdm: bool) -> list[float]:
+        params.check_task("score", "classify")
+        if params.dimensions is not None:
+            raise InvalidInput(f"dimensions is {params.dimensions}; a reranker's score has none")
+
+        def value(result: Any) -> float:
+            return float(result.score if params.unit else result.logit)
         wishes = Wishes(max_length=cut, **self._pixels)
         with Bar(use_tqdm, len(second), "Processed prompts", postfix=_NO_SPEED) as bar:
             if len(first) == 1 and second:
-                results = self._model.rerank(Batch(first, wishes), Batch(second, wishes), bar.watch)
-                return [float(result.score) for result in results]
+                return [value(result) for result in self._model.rerank(Batch(first, wishes), Batch(second, wishes), bar.watch)]
             scores, tokens = [], 0
             for i, (query, document) in enumerate(zip(first, second)):
                 result = self._model.rerank(Batch([query], wishes), Batch([document], wishes))[0]
                 tokens += result.tokens
-                scores.append(float(result.score))
+                scores.append(value(result))
                 bar.watch(i + 1, tokens)
             return scores
 
-    def _cosines(self, first: Sequence[Any], second: Sequence[Any], cut: int | None, use_tqdm: bool) -> list[float]:
-        batch = Batch([*first, *second], Wishes(prompt="raw", max_length=cut, **self._pixels))
+    def _cosines(self, first: Sequence[Any], second: Sequence[Any], params: PoolingParams, cut: int | None,
+                 use_tqdm: bool) -> list[float]:
+        """A cosine is the same for vectors of any length, so that they are always brought to 1."""
+        params.check_task("score", "embed")
+        batch = Batch([*first, *second], Wishes(prompt="raw", dimensions=params.dimensions, max_length=cut, **self._pixels))
         matrix = np.zeros((batch.count, self._model.embedding_size), np.float32)
         with Bar(use_tqdm, batch.count, "Processed prompts", postfix=_NO_SPEED) as bar:
             if second:
@@ -224,6 +254,16 @@ class LLM:
         raise Unsupported("this engine embeds and scores; it generates no text", -7)
 
     chat = classify = reward = generate
+
+
+def _first(*values: int | None) -> int | None:
+    """The first that is given."""
+    return next((value for value in values if value is not None), None)
+
+
+def _cut_of(tokens: int | None, tokenization: Mapping[str, Any] | None) -> int | None:
+    """The call's own cut, under either of its names."""
+    return _first(tokens, (tokenization or {}).get("truncate_prompt_tokens"))
 
 
 def _listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
