@@ -50,3 +50,9 @@ qv_status qv__figures_make(const qv__load_result *results, const qv__samples *sa
     qv__free(lags);
     return QV_OK;
 }
+
+qv__client_state qv__figures_client(const qv__figures *f, const qv__load_totals *totals, bool due) {
+    double late = 0.05 * qv__percentile(f->latencies, f->completed, 50);
+    if (totals->busiest > 0.8) return QV__CLIENT_BUSY;
+    return due && f->lag_p99 > (late > 1 ? late : 1) ? QV__CLIENT_LATE : QV__CLIENT_FINE;
+}

@@ -19,5 +19,13 @@ typedef struct {
 qv_status qv__figures_make(const qv__load_result *results, const qv__samples *samples, const qv__load_totals *totals,
                            double good_ms, qv__figures *out, qv_error *err);
 void qv__figures_clear(qv__figures *figures);
+/* Whether the client may have spoilt its own figures. */
+typedef enum {
+    QV__CLIENT_FINE,
+    QV__CLIENT_BUSY, /* a sending thread computed for more than 80 % of its time */
+    QV__CLIENT_LATE, /* due requests went (P99) more than 1 ms and a twentieth of the median latency late */
+} qv__client_state;
+/* due: the run had a schedule. */
+qv__client_state qv__figures_client(const qv__figures *figures, const qv__load_totals *totals, bool due);
 double qv__latency_ms(const qv__load_result *result);
 #endif

@@ -119,20 +119,51 @@ void qv__plot_svg(const qv__load_result *results, size_t count, const qv__figure
 
 /* ---- text ---- */
 
+static const char *const blocks[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+enum { HEIGHTS = 8, ROWS = 4 };
+
 /* One line of bars, eight heights each. */
 static void draw_line(qv__buffer *out, const histogram *h, int columns) {
-    static const char *const blocks[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     int count = h->count < columns ? h->count : columns;
     double most = 0, merged[sizeof h->bars / sizeof *h->bars] = {0};
     for (int i = 0; i < h->count; i++) merged[i * count / h->count] += h->bars[i];
     for (int i = 0; i < count; i++) most = fmax(most, merged[i]);
-    for (int i = 0; i < count; i++) qv__buffer_puts(out, blocks[most > 0 ? (int)ceil(merged[i] / most * 8) : 0]);
+    for (int i = 0; i < count; i++) qv__buffer_puts(out, blocks[most > 0 ? (int)ceil(merged[i] / most * HEIGHTS) : 0]);
     qv__buffer_puts(out, "\n");
+}
+
+/* The slowest answer among the requests that were due in each slice of time, ms. */
+static void slowest_by_time(const qv__load_result *results, size_t count, const qv__figures *f, histogram *h) {
+    *h = (histogram){.to = f->seconds > 0 ? f->seconds : 1e-3, .count = SLICES};
+    for (size_t i = 0; i < count; i++) {
+        if (results[i].state != QV__LOAD_DONE) continue;
+        int slice = (int)((double)results[i].from_ns / 1e9 / h->to * SLICES);
+        double *bar = &h->bars[slice < SLICES ? slice : SLICES - 1];
+        *bar = fmax(*bar, qv__latency_ms(&results[i]));
+    }
+}
+
+/* Bars of ROWS lines. Neighbours that share a column give it the higher of them. */
+static void draw_rows(qv__buffer *out, const histogram *h, int columns) {
+    int count = h->count < columns ? h->count : columns;
+    double most = highest(h), merged[sizeof h->bars / sizeof *h->bars] = {0};
+    for (int i = 0; i < h->count; i++) merged[i * count / h->count] = fmax(merged[i * count / h->count], h->bars[i]);
+    for (int row = ROWS - 1; row >= 0; row--) {
+        for (int i = 0; i < count; i++) {
+            int height = (int)ceil(merged[i] / most * ROWS * HEIGHTS) - row * HEIGHTS;
+            qv__buffer_puts(out, blocks[height < 0 ? 0 : height > HEIGHTS ? HEIGHTS : height]);
+        }
+        qv__buffer_puts(out, "\n");
+    }
 }
 
 void qv__plot_text(const qv__load_result *results, size_t count, const qv__figures *figures, int columns,
                    qv__buffer *out) {
     histogram h;
+    slowest_by_time(results, count, figures, &h);
+    qv__buffer_printf(out, "Slowest answer by when it was due, 0 to %.2f s, at most %.2f ms\n", h.to,
+                      figures->completed ? highest(&h) : 0);
+    draw_rows(out, &h, columns);
     by_latency(figures, &h);
     qv__buffer_printf(out, "Requests by latency, %.2f to %.2f ms\n", h.from, h.to);
     draw_line(out, &h, columns);

@@ -7,7 +7,7 @@
 /* One SVG image of three panels. title: escaped here. */
 void qv__plot_svg(const qv__load_result *results, size_t count, const qv__figures *figures, const char *title,
                   qv__buffer *out);
-/* The distribution and the throughput as lines of text, at most `columns` wide. */
+/* Latency over time, its distribution and the throughput as lines of text, at most `columns` wide (20 at least). */
 void qv__plot_text(const qv__load_result *results, size_t count, const qv__figures *figures, int columns,
                    qv__buffer *out);
 #endif

@@ -1,14 +1,7 @@
 #include "bench/samples.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "base/base64.h"
 #include "base/error.h"
-#include "media/jpeg_write.h"
-
-enum { QUALITY = 75 };
+#include "bench/samples_media.h"
 
 void qv__samples_clear(qv__samples *samples) {
     qv__arena_clear(&samples->arena);
@@ -21,16 +14,9 @@ static qv_status no_memory(qv_error *err) {
 
 /* ---- texts ---- */
 
-/* Uniform in [floor(n (1 - r)), ceil(n (1 + r))]. */
-static int64_t draw_around(qv__random *random, int64_t n, double ratio) {
-    if (ratio <= 0) return n;
-    int64_t low = (int64_t)floor((double)n * (1 - ratio)), high = (int64_t)ceil((double)n * (1 + ratio));
-    return low + (int64_t)qv__random_below(random, (uint64_t)(high - low + 1));
-}
-
 static qv_status add_text(const qv__random_samples *o, int64_t tokens, const char *head, qv__samples *out,
                           qv__sample *sample, qv_error *err) {
-    if (o->stop && o->stop()) return qv__fail(err, QV_CANCELLED, "interrupted while the texts were made");
+    if (o->stop && o->stop()) return qv__fail(err, QV_CANCELLED, "interrupted while the inputs were made");
     qv__buffer text = {0};
     qv_status status = qv__texts_make(o->texts, o->random, tokens, head, &text, err);
     const char *copy = status ? NULL : qv__arena_strndup(&out->arena, text.data, text.size);
@@ -53,59 +39,6 @@ static qv_status open_samples(qv__samples *out, size_t requests, size_t texts, q
     }
     out->count = requests;
     return QV_OK;
-}
-
-/* ---- pictures ---- */
-
-static const qv__bucket *draw_bucket(const qv__random_samples *o) {
-    double sum = 0, at;
-    for (int i = 0; i < o->bucket_count; i++) sum += o->buckets[i].share;
-    at = qv__random_unit(o->random) * sum;
-    for (int i = 0; i < o->bucket_count - 1; i++)
-        if ((at -= o->buckets[i].share) < 0) return &o->buckets[i];
-    return &o->buckets[o->bucket_count - 1];
-}
-
-/* "data:image/jpeg;base64,..." in the arena. */
-static qv_status add_url(const void *jpeg, size_t size, qv__arena *arena, const char **url, qv_error *err) {
-    static const char head[] = "data:image/jpeg;base64,";
-    size_t encoded = qv__base64_encoded_size(size);
-    char *text = encoded == SIZE_MAX ? NULL : qv__arena_alloc(arena, sizeof head + encoded, 1);
-    if (!text) return no_memory(err);
-    memcpy(text, head, sizeof head - 1);
-    qv__base64_encode(jpeg, size, text + sizeof head - 1);
-    text[sizeof head - 1 + encoded] = 0;
-    *url = text;
-    return QV_OK;
-}
-
-static qv_status add_picture(const qv__random_samples *o, qv__samples *out, qv__sample *sample, qv_error *err) {
-    const qv__bucket *b = draw_bucket(o);
-    size_t size = (size_t)b->height * (size_t)b->width * 3;
-    uint8_t *rgb = qv__malloc(size);
-    qv__buffer jpeg = {0};
-    if (!rgb) return no_memory(err);
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t bits = qv__random_next(o->random);
-        memcpy(rgb + i, &bits, size - i < 8 ? size - i : 8);
-    }
-    qv_status status = qv__jpeg_write(rgb, b->height, b->width, QUALITY, &jpeg, err);
-    if (!status) status = add_url(jpeg.data, jpeg.size, &out->arena, &sample->images[sample->image_count], err);
-    if (!status) sample->image_count++;
-    qv__buffer_clear(&jpeg);
-    qv__free(rgb);
-    return status;
-}
-
-static qv_status add_pictures(const qv__random_samples *o, qv__samples *out, qv__sample *sample, qv_error *err) {
-    int64_t count = draw_around(o->random, o->images, o->images_ratio);
-    if (count > o->images_max) count = o->images_max;
-    if (count <= 0) return QV_OK;
-    sample->images = qv__arena_alloc(&out->arena, (size_t)count, sizeof(char *));
-    if (!sample->images) return no_memory(err);
-    qv_status status = QV_OK;
-    for (int64_t i = 0; i < count && !status; i++) status = add_picture(o, out, sample, err);
-    return status;
 }
 
 /* ---- whole sets ---- */
@@ -140,10 +73,10 @@ qv_status qv__samples_random(const qv__random_samples *o, qv__samples *out, qv_e
         qv__sample *s = &out->items[i];
         s->inputs = count_inputs(o, i);
         for (int64_t k = 0; k < s->inputs && !status; k++) {
-            int64_t length = at_least_one(draw_around(o->random, o->length - o->special, o->range_ratio));
+            int64_t length = at_least_one(qv__draw_around(o->random, o->length - o->special, o->range_ratio));
             status = add_text(o, o->prefix + length, head, out, s, err);
         }
-        if (!status && o->images) status = add_pictures(o, out, s, err);
+        if (!status && o->media) status = qv__media_make(o, out, s, err);
     }
     return status;
 }
@@ -163,41 +96,7 @@ qv_status qv__samples_random_rerank(const qv__random_samples *o, qv__samples *ou
         s->texts[s->text_count++] = text;
         s->tokens = query * s->inputs;
         for (int64_t k = 0; k < s->inputs && !status; k++)
-            status = add_text(o, at_least_one(draw_around(o->random, document, o->range_ratio)), NULL, out, s, err);
+            status = add_text(o, at_least_one(qv__draw_around(o->random, document, o->range_ratio)), NULL, out, s, err);
     }
     return status;
-}
-
-/* ---- buckets ---- */
-
-static bool is_share(double share) {
-    return share >= 0 && share <= 1;
-}
-
-qv_status qv__buckets_parse(const char *text, qv__bucket *buckets, int *count, qv_error *err) {
-    const char *at = text;
-    double sum = 0;
-    int used = 0;
-    *count = 0;
-    if (*at == '{') at++;
-    while (*at && *at != '}') {
-        int height, width, frames;
-        double share;
-        if (sscanf(at, " ( %5d , %5d , %5d ) : %lf%n", &height, &width, &frames, &share, &used) != 4 ||
-            !is_share(share))
-            return qv__fail(err, QV_INVALID_ARGUMENT, "\"%.60s\" is not (height, width, frames): share", at);
-        if (frames != 1 && share > 0)
-            return qv__fail(err, QV_UNSUPPORTED, "a picture has 1 frame, not %d; random videos are not made", frames);
-        if (height < 1 || width < 1 || height > QV__PICTURE_SIDE_MAX || width > QV__PICTURE_SIDE_MAX)
-            return qv__fail(err, QV_INVALID_ARGUMENT, "a picture of %d x %d; sides of 1 to %d", height, width,
-                            QV__PICTURE_SIDE_MAX);
-        if (*count == QV__BUCKETS_MAX)
-            return qv__fail(err, QV_INVALID_ARGUMENT, "more than %d sizes of pictures", QV__BUCKETS_MAX);
-        if (share > 0) buckets[(*count)++] = (qv__bucket){height, width, share};
-        sum += share;
-        at += used;
-        while (*at == ' ' || *at == ',') at++;
-    }
-    if (sum > 0) return QV_OK;
-    return qv__fail(err, QV_INVALID_ARGUMENT, "\"%.60s\" gives no size of pictures a share", text);
 }

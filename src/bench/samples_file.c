@@ -28,7 +28,7 @@ static char *copy(const reader *r, const char *text) {
     return qv__arena_strndup(&r->out->arena, text, strlen(text));
 }
 
-/* ---- pictures ---- */
+/* ---- pictures and videos ---- */
 
 /* The media type by the first bytes; NULL: none that servers know. */
 static const char *type_of(const unsigned char *bytes, size_t size) {
@@ -37,13 +37,16 @@ static const char *type_of(const unsigned char *bytes, size_t size) {
     if (size > 12 && !memcmp(bytes, "RIFF", 4) && !memcmp(bytes + 8, "WEBP", 4)) return "image/webp";
     if (size > 6 && !memcmp(bytes, "GIF8", 4)) return "image/gif";
     if (size > 4 && (!memcmp(bytes, "II*\0", 4) || !memcmp(bytes, "MM\0*", 4))) return "image/tiff";
+    if (size > 12 && !memcmp(bytes + 4, "ftyp", 4)) return "video/mp4";
+    if (size > 4 && !memcmp(bytes, "\x1A\x45\xDF\xA3", 4)) return "video/webm";
+    if (size > 12 && !memcmp(bytes, "RIFF", 4) && !memcmp(bytes + 8, "AVI ", 4)) return "video/x-msvideo";
     return size > 2 && !memcmp(bytes, "BM", 2) ? "image/bmp" : NULL;
 }
 
 static qv_status read_file_url(const reader *r, const char *path, const char **url) {
     void *bytes;
     size_t size;
-    if (!r->folder) return refuse(r, "pictures from files are not read here");
+    if (!r->folder) return refuse(r, "files beside it are not read here");
     qv_status status = qv__media_load(path, r->folder, NULL, NULL, &bytes, &size, r->err);
     if (status) return qv__fail_in(r->err, status, "%s, record %zu", r->what, r->record);
     const char *type = type_of(bytes, size);
@@ -56,13 +59,13 @@ static qv_status read_file_url(const reader *r, const char *path, const char **u
     }
     qv__free(bytes);
     *url = text;
-    return text ? QV_OK : type ? no_memory(r) : refuse(r, "the picture is of no known format");
+    return text ? QV_OK : type ? no_memory(r) : refuse(r, "the picture or video is of no known format");
 }
 
-static qv_status read_image(const reader *r, const json_t *value, const char **url) {
+static qv_status read_medium(const reader *r, const json_t *value, const char **url) {
     if (json_is_object(value)) value = json_object_get(value, "path"); /* as Hugging Face's exports have it */
     const char *text = json_string_value(value);
-    if (!text || !*text) return refuse(r, "\"image\" is not a path or URL");
+    if (!text || !*text) return refuse(r, "a picture or video is not a path or URL");
     bool is_url =
         !strncasecmp(text, "data:", 5) || !strncasecmp(text, "http://", 7) || !strncasecmp(text, "https://", 8);
     if (!is_url) return read_file_url(r, text, url);
@@ -70,19 +73,36 @@ static qv_status read_image(const reader *r, const json_t *value, const char **u
     return *url ? QV_OK : no_memory(r);
 }
 
-static qv_status read_images(const reader *r, const json_t *record, qv__sample *sample) {
-    const json_t *value = json_object_get(record, "image");
-    if (!value) value = json_object_get(record, "images");
-    if (!value || json_is_null(value)) return QV_OK;
-    size_t count = json_is_array(value) ? json_array_size(value) : 1;
-    sample->images = qv__arena_alloc(&r->out->arena, count + 1, sizeof(char *));
-    if (!sample->images) return no_memory(r);
+/* How many media a field holds: one, or a list. */
+static size_t count_media(const json_t *value) {
+    return json_is_array(value) ? json_array_size(value) : value && !json_is_null(value);
+}
+
+static qv_status add_media(const reader *r, const json_t *value, bool video, qv__sample *sample) {
     qv_status status = QV_OK;
+    size_t count = count_media(value);
     for (size_t i = 0; i < count && !status; i++) {
-        status = read_image(r, json_is_array(value) ? json_array_get(value, i) : value, &sample->images[i]);
-        if (!status) sample->image_count++;
+        qv__medium *medium = &sample->media[sample->media_count];
+        medium->video = video;
+        status = read_medium(r, json_is_array(value) ? json_array_get(value, i) : value, &medium->url);
+        if (!status) sample->media_count++;
     }
     return status;
+}
+
+static const json_t *either(const json_t *record, const char *one, const char *other) {
+    const json_t *value = json_object_get(record, one);
+    return value ? value : json_object_get(record, other);
+}
+
+static qv_status read_media(const reader *r, const json_t *record, qv__sample *sample) {
+    const json_t *images = either(record, "image", "images"), *videos = either(record, "video", "videos");
+    size_t count = count_media(images) + count_media(videos);
+    if (!count) return QV_OK;
+    sample->media = qv__arena_alloc(&r->out->arena, count, sizeof *sample->media);
+    if (!sample->media) return no_memory(r);
+    qv_status status = add_media(r, images, false, sample);
+    return status ? status : add_media(r, videos, true, sample);
 }
 
 /* ---- texts ---- */
@@ -126,7 +146,7 @@ static qv_status read_record(const reader *r, const json_t *record, qv__sample *
     else
         return refuse(r,
                       "it has no \"prompt\", \"text\", \"input\", \"query\" and \"documents\", or \"conversations\"");
-    return status ? status : read_images(r, record, sample);
+    return status ? status : read_media(r, record, sample);
 }
 
 /* ---- the file ---- */

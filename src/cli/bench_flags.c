@@ -13,13 +13,17 @@
 
 const qv__option qv__bench_server_rows[QV__BENCH_SERVER_ROWS] = {
     QV__ROW("backend", CHOICE, AT(backend), "NAME",
-            "The form of requests: openai-embeddings, openai-embeddings-chat, openai-embeddings-clip, vllm-pooling or "
-            "vllm-rerank. Default: openai-embeddings.",
-            .choices = "openai-embeddings|openai-embeddings-chat|openai-embeddings-clip|vllm-pooling|vllm-rerank"),
+            "The form of requests: openai-embeddings, openai-embeddings-chat, openai-embeddings-clip, "
+            "openai-embeddings-vlm2vec, vllm-pooling, vllm-rerank, infinity-embeddings or infinity-embeddings-clip. "
+            "Pictures and videos go with -chat and -vlm2vec; -clip sends the picture in place of the text. Default: "
+            "openai-embeddings.",
+            .choices = "openai-embeddings|openai-embeddings-chat|openai-embeddings-clip|openai-embeddings-vlm2vec|"
+                       "vllm-pooling|vllm-rerank|infinity-embeddings|infinity-embeddings-clip"),
     QV__ROW("base-url", TEXT, AT(base_url), "URL", "http://HOST:PORT/PREFIX, instead of --host and --port."),
     QV__ROW("host", TEXT, AT(host), "HOST", "Default: 127.0.0.1."),
     QV__ROW("port", INT, AT(port), "N", "Default: 8000.", .min = 1, .max = 65535),
-    QV__ROW("endpoint", TEXT, AT(endpoint), "PATH", "Default: the back end's: /v1/embeddings, /pooling or /v1/rerank."),
+    QV__ROW("endpoint", TEXT, AT(endpoint), "PATH",
+            "Default: the back end's: /v1/embeddings, /pooling, /v1/rerank or /embeddings."),
     QV__ROW("header", LIST, AT(headers), "KEY=VALUE",
             "Headers of every request. $OPENAI_API_KEY, $QVEC_API_KEY or $VLLM_API_KEY is sent as the bearer."),
     QV__ROW("extra-body", TEXT, AT(extra_body), "JSON",
@@ -35,17 +39,18 @@ const qv__option qv__bench_model_rows[QV__BENCH_MODEL_ROWS] = {
     QV__ROW("download-dir", TEXT, AT(model.download_dir), "DIR", "Where org/name is looked for before the hub caches."),
     QV__ROW("skip-tokenizer-init", SWITCH, AT(skip_tokenizer), NULL,
             "Needs no tokenizer; for data sets that are not random."),
+    QV__ROW("lora-modules", LIST, AT(lora), "NAME", "Names that requests ask for in turns, in place of the model's."),
 };
 
 const qv__option qv__bench_data_rows[QV__BENCH_DATA_ROWS] = {
-    QV__ROW(
-        "dataset-name", CHOICE, AT(dataset), "NAME",
-        "random: texts of random tokens; random-mm: with random pictures; random-rerank: a query and documents (what "
-        "random means for vllm-rerank); custom, hf, sharegpt: a local file. Default: random.",
-        .choices = "random|random-mm|random-rerank|custom|hf|sharegpt"),
+    QV__ROW("dataset-name", CHOICE, AT(dataset), "NAME",
+            "random: texts of random tokens; random-mm: with random pictures and videos; random-rerank: a query and "
+            "documents (what "
+            "random means for vllm-rerank); custom, hf, sharegpt: a local file. Default: random.",
+            .choices = "random|random-mm|random-rerank|custom|hf|sharegpt"),
     QV__ROW("dataset-path", TEXT, AT(dataset_path), "FILE",
             "JSON Lines or one JSON array of objects with prompt, text or input; query and documents; conversations; "
-            "image or images."),
+            "image, images, video or videos."),
     QV__ROW("num-prompts", INT, AT(prompts), "N", "Inputs in all. Default: 1000.", .min = 1, .max = 1 << 24),
     QV__ROW("random-input-len", COUNT, AT(input_len), "N", "Tokens of an input, special ones included. Default: 1024.",
             .min = 1, .max = QV__TEXT_TOKENS_MAX),
@@ -61,15 +66,16 @@ const qv__option qv__bench_data_rows[QV__BENCH_DATA_ROWS] = {
             "Inputs of one request, so that there are num-prompts / N requests. Default: 1.", .min = 1, .max = 1 << 20),
     QV__ROW("no-reranker", SWITCH, AT(no_reranker), NULL,
             "random-rerank for an embedding model: query and document have the full length each."),
-    QV__ROW("random-mm-base-items-per-request", INT, AT(mm_items), "N", "Pictures of a request. Default: 1.", .min = 0,
-            .max = 4096),
+    QV__ROW("random-mm-base-items-per-request", INT, AT(mm_items), "N", "Pictures and videos of a request. Default: 1.",
+            .min = 0, .max = 4096),
     QV__ROW("random-mm-num-mm-items-range-ratio", NUMBER, AT(mm_ratio), "R",
             "Their number is drawn from [N(1-R), N(1+R)]. Default: 0.", .min = 0, .max = 1),
     QV__ROW("random-mm-limit-mm-per-prompt", TEXT, AT(mm_limit), "JSON",
-            "Most of a request: {\"image\":255}. Default: that."),
-    QV__ROW("random-mm-bucket-config", TEXT, AT(mm_buckets), "CONFIG",
-            "Sizes of pictures and their shares: {(height, width, 1): share, ...}. Default: {(256, 256, 1): 0.5, (720, "
-            "1280, 1): 0.5}."),
+            "Most of a request, by kind. Default: {\"image\":255,\"video\":1}."),
+    QV__ROW(
+        "random-mm-bucket-config", TEXT, AT(mm_buckets), "CONFIG",
+        "Sizes and their shares: {(height, width, frames): share, ...}. 1 frame: a picture, as JPEG; more: a video, "
+        "as MP4 (mp4v) of 30 frames a second. Default: {(256, 256, 1): 0.5, (720, 1280, 1): 0.5}."),
     QV__ROW("seed", INT, AT(seed), "N", "Of texts, pictures and arrivals. Default: 0.", .min = 0, .max = INT64_MAX),
 };
 
@@ -91,6 +97,10 @@ const qv__option qv__bench_load_rows[QV__BENCH_LOAD_ROWS] = {
     QV__ROW("ready-check-timeout-sec", NUMBER, AT(ready_timeout), "SECONDS",
             "How long to wait until one request succeeds before the run; 0: no such check. Default: 0.", .min = 0,
             .max = 1000000),
+    QV__ROW("probe-request-rate", NUMBER, AT(probe_rate), "R",
+            "Beside the run, outside --max-concurrency and its figures, send the first request so many times a second "
+            "(100000 at most) and report what it took; 0: none. Default: 0.",
+            .min = 0, .max = 100000),
     QV__ROW("request-timeout", NUMBER, AT(request_timeout), "SECONDS",
             "A request that takes longer has failed; 0: never. Default: 21600.", .min = 0, .max = 1000000),
     QV__ROW("request-id-prefix", TEXT, AT(request_id_prefix), "S",
@@ -122,6 +132,7 @@ const qv__option qv__bench_report_rows[QV__BENCH_REPORT_ROWS] = {
         "plot", SWITCH, AT(plot), NULL,
         "Draw latency over time, its distribution and throughput: to an SVG file named as the JSON file, and as text "
         "when stdout is a terminal."),
+    QV__ROW("plot-timeline", SWITCH, AT(plot), NULL, "The same."),
 };
 
 /* ---- what they mean ---- */
@@ -220,7 +231,7 @@ static bool check_data(qv__bench_serve *b) {
         qv__complain("--dataset-name %s needs --dataset-path FILE", b->dataset);
     else if (random && b->skip_tokenizer)
         qv__complain("random texts need a tokenizer: no --skip-tokenizer-init with --dataset-name %s", b->dataset);
-    else if (b->batch_size > 1 && (b->kind == QV__BACKEND_CHAT || b->kind == QV__BACKEND_CLIP))
+    else if (b->batch_size > 1 && !qv__backend_takes_lists(b->kind))
         qv__complain("--random-batch-size needs a back end that takes several texts; %s takes one", b->backend);
     else if (!strcmp(b->dataset, "random-rerank") && b->kind != QV__BACKEND_RERANK)
         qv__complain("--dataset-name random-rerank needs --backend vllm-rerank");

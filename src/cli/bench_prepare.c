@@ -152,17 +152,24 @@ static qv_status find_model(qv__bench_serve *b, qv_error *err) {
 
 /* ---- samples ---- */
 
-static qv_status read_mm_limit(const qv__bench_serve *b, int64_t *images, qv_error *err) {
+/* A limit by its name; what is there without one stays. */
+static bool read_limit(const json_t *limits, const char *name, int64_t *most) {
+    const json_t *value = json_object_get(limits, name);
+    if (!value) return true;
+    *most = json_integer_value(value);
+    return json_is_integer(value) && *most >= 0;
+}
+
+static qv_status read_mm_limit(const qv__bench_serve *b, int64_t *images, int64_t *videos, qv_error *err) {
     *images = 255;
+    *videos = 1;
     if (!b->mm_limit) return QV_OK;
-    json_t *limit = json_loads(b->mm_limit, 0, NULL);
-    const json_t *value = json_object_get(limit, "image");
-    bool fine = json_is_object(limit) && (!value || (json_is_integer(value) && json_integer_value(value) >= 0));
-    if (fine && value) *images = json_integer_value(value);
-    json_decref(limit);
+    json_t *limits = json_loads(b->mm_limit, 0, NULL);
+    bool fine = json_is_object(limits) && read_limit(limits, "image", images) && read_limit(limits, "video", videos);
+    json_decref(limits);
     if (fine) return QV_OK;
-    return qv__fail(err, QV_INVALID_ARGUMENT, "--random-mm-limit-mm-per-prompt takes {\"image\":N}, not %.80s",
-                    b->mm_limit);
+    return qv__fail(err, QV_INVALID_ARGUMENT,
+                    "--random-mm-limit-mm-per-prompt takes {\"image\":N,\"video\":N}, not %.80s", b->mm_limit);
 }
 
 static qv_status make_random(qv__bench_serve *b, qv__random *random, qv_error *err) {
@@ -177,10 +184,10 @@ static qv_status make_random(qv__bench_serve *b, qv__random *random, qv_error *e
                             .batch_size = b->batch_size,
                             .range_ratio = b->range_ratio,
                             .whole_length = b->no_reranker,
-                            .images = strcmp(b->dataset, "random-mm") ? 0 : b->mm_items,
-                            .images_ratio = b->mm_ratio,
+                            .media = strcmp(b->dataset, "random-mm") ? 0 : b->mm_items,
+                            .media_ratio = b->mm_ratio,
                             .stop = qv__is_interrupted};
-    qv_status status = read_mm_limit(b, &o.images_max, err);
+    qv_status status = read_mm_limit(b, &o.images_max, &o.videos_max, err);
     if (!status) status = qv__buckets_parse(b->mm_buckets, o.buckets, &o.bucket_count, err);
     if (!status) status = qv__texts_open(b->opened, &texts, err);
     bool reranks = b->kind == QV__BACKEND_RERANK;
@@ -224,8 +231,9 @@ static qv_status read_samples(qv__bench_serve *b, qv_error *err) {
 
 static qv_status write_message(const qv__bench_serve *b, const qv__head *common, char *id_line, size_t id_size,
                                size_t i, qv__buffer *body, qv__buffer *out, qv_error *err) {
+    const char *model = b->lora.count ? b->lora.items[i % b->lora.count].text : b->model_id;
     body->size = 0;
-    qv_status status = qv__payload_write(b->kind, b->model_id, &b->samples.items[i], b->extra, body, err);
+    qv_status status = qv__payload_write(b->kind, model, &b->samples.items[i], i, b->extra, body, err);
     if (status) return qv__fail_in(err, status, "request %zu", i + 1);
     snprintf(id_line, id_size, "X-Request-Id: %.150s%zu", b->request_id_prefix, i);
     qv__target_write_head(&b->target, common, (int64_t)body->size, out);

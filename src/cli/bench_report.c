@@ -31,6 +31,15 @@ static double per_second(double amount, double seconds) {
     return seconds > 0 ? amount / seconds : 0;
 }
 
+static void print_probes(const qv__bench_probes *p) {
+    print_title("Probe Requests", '-');
+    print_count("Probe requests completed:", (int64_t)p->completed);
+    print_count("Probe requests failed:", (int64_t)p->failed);
+    print_number("Median probe E2EL (ms):", qv__percentile(p->latencies, p->completed, 50));
+    print_number("P99 probe E2EL (ms):", qv__percentile(p->latencies, p->completed, 99));
+    print_number("Max probe E2EL (ms):", qv__percentile(p->latencies, p->completed, 100));
+}
+
 static void print_latency(const qv__bench_serve *b) {
     const qv__figures *f = &b->figures;
     char label[64];
@@ -67,6 +76,7 @@ void qv__bench_print(const qv__bench_serve *b) {
     if (b->good_ms > 0) print_number("Request goodput (req/s):", per_second((double)f->good, f->seconds));
     print_number("Input throughput (inputs/s):", per_second((double)f->inputs, f->seconds));
     if (b->opened) print_number("Total token throughput (tok/s):", per_second((double)f->tokens, f->seconds));
+    if (b->probe_rate > 0) print_probes(&b->probes);
     print_latency(b);
     print_client(b);
     print_title("", '=');

@@ -97,6 +97,16 @@ static void set_details(json_t *o, const qv__bench_serve *b) {
     set(o, "schedule_lags", lags);
 }
 
+static void set_probes(json_t *o, const qv__bench_serve *b) {
+    const qv__bench_probes *p = &b->probes;
+    if (b->probe_rate <= 0) return;
+    set(o, "probe_completed", json_integer((json_int_t)p->completed));
+    set(o, "probe_failed", json_integer((json_int_t)p->failed));
+    set(o, "probe_median_e2el_ms", json_real(qv__percentile(p->latencies, p->completed, 50)));
+    set(o, "probe_p99_e2el_ms", json_real(qv__percentile(p->latencies, p->completed, 99)));
+    set(o, "probe_max_e2el_ms", json_real(qv__percentile(p->latencies, p->completed, 100)));
+}
+
 /* When the whole number of a ramp's requests a second changes. */
 static void set_ramp_events(json_t *o, const qv__bench_serve *b) {
     if (!b->ramp) return;
@@ -144,6 +154,7 @@ static json_t *make_result(const qv__bench_serve *b) {
     set_run(o, b);
     set_figures(o, b);
     if (b->save_detailed) set_details(o, b);
+    set_probes(o, b);
     set_ramp_events(o, b);
     set_latency(o, b);
     set_client(o, b);

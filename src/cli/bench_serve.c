@@ -105,13 +105,12 @@ static void announce(const qv__bench_serve *b) {
 /* ---- what there is to say of the run ---- */
 
 static void warn(const qv__bench_serve *b) {
-    double median = b->figures.completed ? b->figures.latencies[b->figures.completed / 2] : 0;
-    double late = 0.05 * median > 1 ? 0.05 * median : 1; /* ms */
-    if (b->totals.busiest > 0.8)
+    qv__client_state state = qv__figures_client(&b->figures, &b->totals, b->due != NULL);
+    if (state == QV__CLIENT_BUSY)
         qv__warn("a sending thread was busy %.0f %% of the time: the client may be the bottleneck; give more "
                  "--client-threads or a machine of its own",
                  100 * b->totals.busiest);
-    else if (b->due && b->figures.lag_p99 > late)
+    else if (state == QV__CLIENT_LATE)
         qv__warn("requests were sent up to %.1f ms (P99) late by the client itself, which the latencies include; give "
                  "it a machine of its own",
                  b->figures.lag_p99);
@@ -163,8 +162,10 @@ static int run(qv__bench_serve *b) {
     announce(b);
     qv__load load = {.messages = b->messages, .count = b->samples.count, .due = b->due};
     b->started = seconds_since_1970();
-    if (run_load(b, &load, !b->no_progress, b->results, &b->totals, &err))
-        return qv__complain("%s", err.message), QV__EXIT_FAILED;
+    if (b->probe_rate > 0 && qv__bench_probes_start(b, &err)) return qv__complain("%s", err.message), QV__EXIT_FAILED;
+    qv_status status = run_load(b, &load, !b->no_progress, b->results, &b->totals, &err);
+    qv__bench_probes_end(b);
+    if (status) return qv__complain("%s", err.message), QV__EXIT_FAILED;
     return report(b);
 }
 
@@ -176,11 +177,13 @@ static void close_all(qv__bench_serve *b) {
     qv__free(b->message_bytes);
     qv__samples_clear(&b->samples);
     qv__figures_clear(&b->figures);
+    qv__bench_probes_clear(&b->probes);
     qv__tokenizer_close(&b->opened);
     qv__free(b->model_id);
     qv__free(b->tokenizer_id);
     qv__free(b->extra);
     qv__words_clear(&b->headers);
+    qv__words_clear(&b->lora);
     qv__words_clear(&b->goodput);
     qv__words_clear(&b->metadata);
 }
@@ -219,10 +222,14 @@ int qv__command_bench_serve(int argc, char **argv) {
             "  qvec bench serve --model MODEL --backend vllm-rerank --random-batch-size 20 --random-input 200\n",
         .usage = "[MODEL] [flags]",
         .notes = "With a rate, a latency counts from when its request was due, so that a server that stalls shows it. "
-                 "Without one it\ncounts from when the request could go.",
+                 "Without one it\ncounts from when the request could go.\n\n"
+                 "Flags of `vllm bench serve` about generation (--ignore-eos, --temperature, ...), --profile, "
+                 "--tokenizer-mode,\n--trust-remote-code and --plot-dataset-stats are taken and change nothing; a line "
+                 "says so. Left out are its data sets\nthat come from the network and its back ends that generate.",
         .sets = sets,
         .set_count = sizeof sets / sizeof *sets,
         .max_positionals = 1,
+        .vllm_flags = {qv__compat_bench, qv__compat_generation},
     };
     qv__words words = {0};
     qv__parsed parsed = qv__options_parse(&usage, argc, argv, &words);

@@ -11,7 +11,7 @@
 #define NO_KV "there is no token generation, so no cache of that kind"
 #define OWN_QUEUE "qvec batches by tokens: see --max-num-batched-tokens"
 
-static const qv__compat flags[] = {
+const qv__compat qv__compat_serve[] = {
     {"runner", QV__COMPAT_VALUE, "auto|pooling", NULL, "qvec serves pooling models only"},
     {"convert", QV__COMPAT_VALUE, "auto|none|embed|classify", NULL, "it is one of auto, none, embed, classify"},
     {"dtype", QV__COMPAT_VALUE, "auto|float32|float", NULL, FP32 " (--dtype auto is what it does)"},
@@ -63,17 +63,45 @@ static const qv__compat flags[] = {
     {"root-path", QV__COMPAT_VALUE, "", NULL, "let the proxy strip the prefix"},
     {"h11-max-incomplete-event-size", QV__COMPAT_VALUE, "*", NULL, NULL},
     {"h11-max-header-count", QV__COMPAT_VALUE, "*", NULL, NULL},
+    {0},
 };
 
-enum { FLAGS = sizeof flags / sizeof *flags };
+#define NOT_GENERATED "nothing is generated; ignored"
 
-const qv__compat *qv__compat_at(size_t i) {
-    return i < FLAGS ? &flags[i] : NULL;
-}
+const qv__compat qv__compat_generation[] = {
+    {"ignore-eos", QV__COMPAT_SWITCH, NULL, NOT_GENERATED, NULL},
+    {"use-beam-search", QV__COMPAT_SWITCH, NULL, NOT_GENERATED, NULL},
+    {"n", QV__COMPAT_VALUE, "1", NOT_GENERATED, NULL},
+    {"logprobs", QV__COMPAT_VALUE, NULL, NOT_GENERATED, NULL},
+    {"top-p", QV__COMPAT_VALUE, NULL, NOT_GENERATED, NULL},
+    {"top-k", QV__COMPAT_VALUE, NULL, NOT_GENERATED, NULL},
+    {"min-p", QV__COMPAT_VALUE, NULL, NOT_GENERATED, NULL},
+    {"temperature", QV__COMPAT_VALUE, NULL, NOT_GENERATED, NULL},
+    {"frequency-penalty", QV__COMPAT_VALUE, NULL, NOT_GENERATED, NULL},
+    {"presence-penalty", QV__COMPAT_VALUE, NULL, NOT_GENERATED, NULL},
+    {"repetition-penalty", QV__COMPAT_VALUE, NULL, NOT_GENERATED, NULL},
+    {"disable-detokenize", QV__COMPAT_SWITCH, NULL, NULL, NULL},
+    {"profile", QV__COMPAT_SWITCH, NULL, "no profiler is asked, here or of the server; ignored", NULL},
+    {0},
+};
 
-const qv__compat *qv__compat_find(const char *name) {
-    for (size_t i = 0; i < FLAGS; i++)
-        if (!strcmp(flags[i].name, name)) return &flags[i];
+const qv__compat qv__compat_bench[] = {
+    {"tokenizer-mode", QV__COMPAT_VALUE, "auto|hf|slow", "there is one tokenizer, with the reference's ids; ignored",
+     NULL},
+    {"trust-remote-code", QV__COMPAT_SWITCH, NULL, "no code from checkpoints is run; nothing to trust", NULL},
+    {"skip-chat-template", QV__COMPAT_SWITCH, NULL, NULL, NULL},
+    {"disable-shuffle", QV__COMPAT_SWITCH, NULL, NULL, NULL},
+    {"plot-dataset-stats", QV__COMPAT_SWITCH, NULL, "lengths are in the file of --save-detailed; ignored", NULL},
+    {"custom-output-len", QV__COMPAT_VALUE, "*", NULL, NULL},
+    {"sharegpt-output-len", QV__COMPAT_VALUE, "*", NULL, NULL},
+    {"hf-output-len", QV__COMPAT_VALUE, "*", NULL, NULL},
+    {"no-stream", QV__COMPAT_SWITCH, NULL, NULL, NULL},
+    {0},
+};
+
+const qv__compat *qv__compat_find(const qv__compat *list, const char *name) {
+    for (; list && list->name; list++)
+        if (!strcmp(list->name, name)) return list;
     return NULL;
 }
 

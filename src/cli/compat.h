@@ -1,4 +1,4 @@
-/* Flags of `vllm serve` that people paste and that mean nothing, or only one thing, here. One that would change the
+/* Flags of vLLM's commands that people paste and that mean nothing, or only one thing, here. One that would change the
  * answers is refused; one that would not is taken, with a line that says so unless it asks for what is done anyway. */
 #ifndef QVEC_CLI_COMPAT_H
 #define QVEC_CLI_COMPAT_H
@@ -20,8 +20,12 @@ typedef struct {
     const char *refusal; /* ... for this reason */
 } qv__compat;
 
-const qv__compat *qv__compat_find(const char *name); /* by its full name; NULL: none */
-const qv__compat *qv__compat_at(size_t i);           /* NULL behind the last */
+/* Lists, each ended by a row without a name: of `vllm serve`, of `vllm bench serve` beyond generation, and what all
+ * benchmarks have about it. */
+extern const qv__compat qv__compat_serve[], qv__compat_bench[], qv__compat_generation[];
+
+/* By its full name; NULL: none, or list is NULL. */
+const qv__compat *qv__compat_find(const qv__compat *list, const char *name);
 /* value NULL: none was given. False: refused, and the reason has been printed. */
 bool qv__compat_accept(const qv__compat *flag, const char *value);
 #endif

@@ -4,7 +4,6 @@
 
 #include "base/memory.h"
 #include "base/number.h"
-#include "cli/compat.h"
 #include "cli/console.h"
 
 enum { NAME_MAX_BYTES = 64, NEAREST_EDITS = 3 };
@@ -221,6 +220,16 @@ static void resolve(const qv__usage *usage, flag *f, bool *bad) {
     if (*bad) list_fitting(usage, f);
 }
 
+/* A flag of vLLM's by its full name, when no row of ours has that name; NULL: none. */
+static const qv__compat *find_compat(const qv__usage *usage, const char *name) {
+    void *target;
+    int count;
+    const qv__option *row = find(usage, name, &target, &count);
+    if (row && !strcmp(row->name, name)) return NULL;
+    const qv__compat *found = qv__compat_find(usage->vllm_flags[0], name);
+    return found ? found : qv__compat_find(usage->vllm_flags[1], name);
+}
+
 static qv__parsed take_flag(cursor *c, const char *argument) {
     flag f;
     bool bad;
@@ -229,7 +238,7 @@ static qv__parsed take_flag(cursor *c, const char *argument) {
         qv__options_help(c->usage, f.value && strcmp(f.value, "all") ? f.value : NULL);
         return QV__PARSED_HELP;
     }
-    const qv__compat *compat = c->usage->takes_vllm_flags ? qv__compat_find(f.name) : NULL;
+    const qv__compat *compat = find_compat(c->usage, f.name);
     if (compat) {
         const char *value = compat->kind != QV__COMPAT_SWITCH ? take_value(c, &f) : f.value;
         return qv__compat_accept(compat, value) ? QV__PARSED : QV__PARSED_BAD;

@@ -5,6 +5,7 @@
 #ifndef QVEC_CLI_OPTIONS_H
 #define QVEC_CLI_OPTIONS_H
 
+#include "cli/compat.h"
 #include "qvec/qvec.h"
 
 typedef enum {
@@ -68,7 +69,7 @@ typedef struct {
     const qv__option_set *sets;
     size_t set_count;
     size_t max_positionals;
-    bool takes_vllm_flags; /* flags of `vllm serve` that mean nothing here: see compat.h */
+    const qv__compat *vllm_flags[2]; /* lists of flags that mean nothing here; our own of the same name go first */
 } qv__usage;
 
 typedef enum { QV__PARSED, QV__PARSED_HELP, QV__PARSED_BAD } qv__parsed;

@@ -243,7 +243,7 @@ int qv__command_serve(int argc, char **argv) {
         .sets = sets,
         .set_count = sizeof sets / sizeof *sets,
         .max_positionals = 1,
-        .takes_vllm_flags = true,
+        .vllm_flags = {qv__compat_serve},
     };
     qv__words words = {0};
     qv__parsed parsed = qv__options_parse(&usage, argc, argv, &words);

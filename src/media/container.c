@@ -50,9 +50,13 @@ static const struct {
 #define DECODER_ROW(name, strict) {#name, strict},
     DECODERS(DECODER_ROW)};
 
-/* The only state of libav's that is touched for the whole process: its log goes to stderr unless told not to. */
 static void silence(void) {
     av_log_set_level(AV_LOG_QUIET);
+}
+
+void qv__libav_silence(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, silence);
 }
 
 static qv_status fail(const qv__container *c, int code, const char *what, qv_error *err) {
@@ -192,8 +196,7 @@ static qv_status open_stream(qv__container *c, qv_error *err) {
 }
 
 qv_status qv__container_open(qv__container *c, qv_error *err) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, silence);
+    qv__libav_silence();
     c->draining = false;
     qv_status status =
         open_bytes(c) && (c->packet = av_packet_alloc()) ? open_stream(c, err) : fail(c, AVERROR(ENOMEM), "", err);

@@ -22,6 +22,9 @@ typedef struct {
     bool draining; /* the last packet has been sent */
 } qv__container;
 
+/* The only state of libav's that is touched for the whole process: its log goes to stderr unless told not to. */
+void qv__libav_silence(void);
+
 /* c->bytes, size, limits and deadline are set, the rest is zero. On failure everything is freed again. */
 qv_status qv__container_open(qv__container *c, qv_error *err);
 void qv__container_close(qv__container *c);

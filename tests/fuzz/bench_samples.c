@@ -12,8 +12,10 @@ static void check(const qv__sample *s) {
     if (!s->text_count || s->inputs < 1) abort();
     for (size_t i = 0; i < s->text_count; i++)
         if (!s->texts[i]) abort();
-    for (int kind = QV__BACKEND_EMBEDDINGS; kind <= QV__BACKEND_RERANK; kind++)
-        if (qv__payload_write(kind, "m", s, NULL, &body, &err) && !err.message[0]) abort();
+    for (size_t i = 0; i < s->media_count; i++)
+        if (!s->media[i].url || !s->media[i].url[0]) abort();
+    for (int kind = QV__BACKEND_EMBEDDINGS; kind <= QV__BACKEND_INFINITY_CLIP; kind++)
+        if (qv__payload_write(kind, "m", s, 1, NULL, &body, &err) && !err.message[0]) abort();
     qv__buffer_clear(&body);
 }
 

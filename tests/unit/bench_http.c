@@ -1,13 +1,16 @@
 /* The benchmarks' side of HTTP: URLs, heads, answers in any pieces, bodies of the back ends, data sets. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/answer.h"
 #include "bench/payload.h"
+#include "bench/samples_media.h"
 #include "bench/target.h"
 #include "check.h"
 #include "media/jpeg_write.h"
 #include "media/media.h"
+#include "media/mp4_write.h"
 
 /* ---- answers ---- */
 
@@ -186,21 +189,27 @@ TEST(heads) {
 
 /* ---- bodies ---- */
 
-static void check_body(const char *backend, const qv__sample *sample, const char *extra, const char *expected) {
+static void check_body_at(size_t index, const char *backend, const qv__sample *sample, const char *extra,
+                          const char *expected) {
     qv__backend_kind kind;
     qv_error err = {0};
     qv__buffer out = {0};
     CHECK(qv__backend_find(backend, &kind));
-    CHECK_OK(qv__payload_write(kind, "m", sample, extra, &out, &err), err);
+    CHECK_OK(qv__payload_write(kind, "m", sample, index, extra, &out, &err), err);
     qv__buffer_append(&out, "", 1);
     CHECK_STR(out.data, expected);
     qv__buffer_clear(&out);
 }
 
+static void check_body(const char *backend, const qv__sample *sample, const char *extra, const char *expected) {
+    check_body_at(0, backend, sample, extra, expected);
+}
+
 TEST(bodies) {
-    const char *texts[] = {"a\"b", "c"}, *images[] = {"data:x"};
+    const char *texts[] = {"a\"b", "c"};
+    qv__medium media[] = {{"data:x", false}, {"data:y", true}};
     qv__sample one = {.texts = texts, .text_count = 1}, two = {.texts = texts, .text_count = 2},
-               seen = {.texts = texts, .text_count = 1, .images = images, .image_count = 1};
+               seen = {.texts = texts, .text_count = 1, .media = media, .media_count = 2};
     check_body("openai-embeddings", &one, NULL, "{\"model\":\"m\",\"input\":\"a\\\"b\",\"truncate_prompt_tokens\":-1}");
     check_body("openai-embeddings", &two, "\"x\":1",
                "{\"model\":\"m\",\"input\":[\"a\\\"b\",\"c\"],\"truncate_prompt_tokens\":-1,\"x\":1}");
@@ -208,13 +217,47 @@ TEST(bodies) {
                "{\"model\":\"m\",\"query\":\"a\\\"b\",\"documents\":[\"c\"],\"truncate_prompt_tokens\":-1}");
     check_body("openai-embeddings-chat", &seen, NULL,
                "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\\\"b\"},"
-               "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:x\"}}]}],\"truncate_prompt_tokens\":-1}");
+               "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:x\"}},{\"type\":\"video_url\",\"video_url\":"
+               "{\"url\":\"data:y\"}}]}],\"truncate_prompt_tokens\":-1}");
     qv_error err = {0};
     qv__buffer out = {0};
-    CHECK_FAILS(qv__payload_write(QV__BACKEND_RERANK, "m", &one, NULL, &out, &err), QV_INVALID_ARGUMENT, "query", err);
-    CHECK_FAILS(qv__payload_write(QV__BACKEND_CHAT, "m", &two, NULL, &out, &err), QV_INVALID_ARGUMENT, "one text", err);
-    CHECK_FAILS(qv__payload_write(QV__BACKEND_POOLING, "m", &seen, NULL, &out, &err), QV_INVALID_ARGUMENT, "pictures",
+    CHECK_FAILS(qv__payload_write(QV__BACKEND_RERANK, "m", &one, 0, NULL, &out, &err), QV_INVALID_ARGUMENT, "query",
                 err);
+    CHECK_FAILS(qv__payload_write(QV__BACKEND_CHAT, "m", &two, 0, NULL, &out, &err), QV_INVALID_ARGUMENT, "one text",
+                err);
+    CHECK_FAILS(qv__payload_write(QV__BACKEND_POOLING, "m", &seen, 0, NULL, &out, &err), QV_INVALID_ARGUMENT,
+                "pictures", err);
+    qv__buffer_clear(&out);
+}
+
+TEST(bodies_of_other_servers) {
+    const char *texts[] = {"a", "b"};
+    qv__medium picture[] = {{"data:x", false}}, video[] = {{"data:y", true}};
+    qv__sample one = {.texts = texts, .text_count = 1}, two = {.texts = texts, .text_count = 2},
+               seen = {.texts = texts, .text_count = 1, .media = picture, .media_count = 1},
+               film = {.texts = texts, .text_count = 1, .media = video, .media_count = 1};
+    check_body("infinity-embeddings", &one, NULL, "{\"model\":\"m\",\"input\":\"a\"}");
+    check_body("infinity-embeddings", &two, "\"x\":1", "{\"model\":\"m\",\"input\":[\"a\",\"b\"],\"x\":1}");
+    check_body("infinity-embeddings-clip", &one, NULL, "{\"model\":\"m\",\"input\":\"a\"}");
+    check_body("infinity-embeddings-clip", &seen, NULL,
+               "{\"model\":\"m\",\"input\":\"data:x\",\"modality\":\"image\"}");
+    check_body("openai-embeddings-vlm2vec", &one, NULL,
+               "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}],"
+               "\"truncate_prompt_tokens\":-1}");
+    check_body_at(4, "openai-embeddings-vlm2vec", &seen, NULL,
+                  "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
+                  "\"image_url\":{\"url\":\"data:x\"}},{\"type\":\"text\",\"text\":\"Represent the given image.\"}]}],"
+                  "\"truncate_prompt_tokens\":-1}");
+    check_body_at(5, "openai-embeddings-vlm2vec", &seen, NULL,
+                  "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
+                  "\"image_url\":{\"url\":\"data:x\"}},{\"type\":\"text\",\"text\":\"Represent the given image with "
+                  "the following question: a\"}]}],\"truncate_prompt_tokens\":-1}");
+    qv_error err = {0};
+    qv__buffer out = {0};
+    CHECK_FAILS(qv__payload_write(QV__BACKEND_INFINITY, "m", &seen, 0, NULL, &out, &err), QV_INVALID_ARGUMENT,
+                "infinity-embeddings-clip", err);
+    CHECK_FAILS(qv__payload_write(QV__BACKEND_INFINITY_CLIP, "m", &film, 0, NULL, &out, &err), QV_INVALID_ARGUMENT,
+                "no videos", err);
     qv__buffer_clear(&out);
 }
 
@@ -226,8 +269,12 @@ TEST(buckets) {
     int count;
     CHECK_OK(qv__buckets_parse("{(256, 256, 1): 0.5, (720,1280,1):0.25,(9, 9, 16): 0.0}", b, &count, &err), err);
     CHECK_INT(count, 2);
-    CHECK(b[1].height == 720 && b[1].width == 1280 && b[1].share == 0.25);
-    CHECK_FAILS(qv__buckets_parse("{(1, 1, 2): 1}", b, &count, &err), QV_UNSUPPORTED, "videos", err);
+    CHECK(b[1].height == 720 && b[1].width == 1280 && b[1].frames == 1 && b[1].share == 0.25);
+    CHECK_OK(qv__buckets_parse("{(720, 1280, 16): 1}", b, &count, &err), err);
+    CHECK_INT(b[0].frames, 16);
+    CHECK_FAILS(qv__buckets_parse("{(1, 1, 0): 1}", b, &count, &err), QV_INVALID_ARGUMENT, "4096", err);
+    CHECK_FAILS(qv__buckets_parse("{(8192, 2, 2): 1}", b, &count, &err), QV_INVALID_ARGUMENT, "8190", err);
+    CHECK_FAILS(qv__buckets_parse("{(8, 9, 2): 1}", b, &count, &err), QV_INVALID_ARGUMENT, "even", err);
     CHECK_FAILS(qv__buckets_parse("{}", b, &count, &err), QV_INVALID_ARGUMENT, "share", err);
     CHECK_FAILS(qv__buckets_parse("{(1, 1): 1}", b, &count, &err), QV_INVALID_ARGUMENT, "frames", err);
     CHECK_FAILS(qv__buckets_parse("{(99999, 1, 1): 1}", b, &count, &err), QV_INVALID_ARGUMENT, "16384", err);
@@ -265,4 +312,75 @@ TEST(pictures_are_jpeg) {
     CHECK_FAILS(qv__jpeg_write(rgb, 0, W, 90, &jpeg, &err), QV_INVALID_ARGUMENT, "65535", err);
     qv__bitmap_clear(&back);
     qv__buffer_clear(&jpeg);
+}
+
+/* Frame i is all of one grey, which the codec keeps. */
+static void draw_grey(void *user, uint8_t *rgb, size_t size) {
+    int *frame = user;
+    memset(rgb, 40 + 20 * (*frame)++, size);
+}
+
+static void check_video(int height, int width, int frames) {
+    int drawn = 0;
+    qv__mp4_source source = {height, width, frames, 30, draw_grey, &drawn};
+    qv__buffer mp4 = {0}, again = {0};
+    qv__video *video;
+    qv__video_facts facts;
+    qv_error err = {0};
+    CHECK_OK(qv__mp4_write(&source, &mp4, &err), err);
+    CHECK_INT(drawn, frames);
+    CHECK_OK(qv__video_open(mp4.data, mp4.size, NULL, &video, &facts, &err), err);
+    CHECK(facts.frames == frames && facts.height == height && facts.width == width);
+    CHECK_MSG(facts.rate > 29.9 && facts.rate < 30.1, "%g frames a second", facts.rate);
+    for (int64_t i = 0; i < frames; i++) {
+        qv__bitmap back;
+        CHECK_OK(qv__video_read(video, &i, 1, &back, &err), err);
+        CHECK_MSG(abs(back.rgb[0] - (40 + 20 * (int)i)) < 6, "frame %d of %d x %d is %d", (int)i, height, width,
+                  back.rgb[0]);
+        qv__bitmap_clear(&back);
+    }
+    drawn = 0;
+    CHECK_OK(qv__mp4_write(&source, &again, &err), err);
+    CHECK(again.size == mp4.size && !memcmp(again.data, mp4.data, mp4.size));
+    qv__video_close(&video);
+    qv__buffer_clear(&mp4);
+    qv__buffer_clear(&again);
+}
+
+TEST(videos_are_mp4) {
+    check_video(48, 64, 9);
+    check_video(34, 50, 2);
+    check_video(2, 2, 2);
+    check_video(720, 16, 1);
+    qv__buffer out = {0};
+    qv_error err = {0};
+    CHECK_FAILS(qv__mp4_write(&(qv__mp4_source){8192, 8, 2, 30, draw_grey, NULL}, &out, &err), QV_INVALID_ARGUMENT,
+                "8190", err);
+    CHECK_FAILS(qv__mp4_write(&(qv__mp4_source){8, 8, 0, 30, draw_grey, NULL}, &out, &err), QV_INVALID_ARGUMENT,
+                "65536", err);
+}
+
+/* Sizes are drawn until the limit of their kind is reached; then the others are. */
+TEST(random_media_keep_their_limits) {
+    qv__random random;
+    qv__samples samples = {0};
+    qv_error err = {0};
+    qv__random_samples o = {.random = &random, .media = 7, .images_max = 3, .videos_max = 1};
+    qv__random_seed(&random, 5);
+    CHECK_OK(qv__buckets_parse("{(16, 16, 1): 0.1, (8, 24, 1): 0, (16, 24, 3): 0.9}", o.buckets, &o.bucket_count, &err),
+             err);
+    for (int round = 0; round < 20; round++) {
+        qv__sample s = {0};
+        size_t videos = 0;
+        CHECK_OK(qv__media_make(&o, &samples, &s, &err), err);
+        CHECK_INT(s.media_count, 4);
+        for (size_t i = 0; i < s.media_count; i++) {
+            static const char *const heads[] = {"data:image/jpeg;base64,/9j/", "data:video/mp4;base64,AAAA"};
+            const qv__medium *m = &s.media[i];
+            videos += m->video;
+            CHECK(!strncmp(m->url, heads[m->video], strlen(heads[m->video])));
+        }
+        CHECK_INT(videos, 1);
+    }
+    qv__samples_clear(&samples);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/figures.h"
 #include "bench/random.h"
 #include "bench/schedule.h"
 #include "bench/stats.h"
@@ -76,6 +77,25 @@ TEST(figures_are_numpys) {
     CHECK(fabs(qv__percentile(values, 4, 25) - 1.75) < 1e-12);
     CHECK(fabs(qv__deviation(values, 4) - 2.680951323690902) < 1e-12);
     CHECK(qv__percentile(values, 1, 99) == 1 && qv__percentile(values, 0, 99) == 0 && qv__mean(values, 0) == 0);
+}
+
+TEST(clients_that_spoil_their_figures_are_told) {
+    double latencies[] = {10, 100, 1000};
+    qv__figures f = {.completed = 3, .latencies = latencies, .lag_p99 = 4.9};
+    qv__load_totals idle = {.busiest = 0.79}, busy = {.busiest = 0.81};
+    CHECK(qv__figures_client(&f, &idle, true) == QV__CLIENT_FINE);
+    CHECK(qv__figures_client(&f, &busy, false) == QV__CLIENT_BUSY);
+    f.lag_p99 = 5.1;
+    CHECK(qv__figures_client(&f, &idle, true) == QV__CLIENT_LATE);
+    CHECK(qv__figures_client(&f, &idle, false) == QV__CLIENT_FINE);
+    CHECK(qv__figures_client(&f, &busy, true) == QV__CLIENT_BUSY);
+    latencies[1] = 10; /* answers are quick, and so 1 ms is allowed, no more */
+    f.lag_p99 = 0.9;
+    CHECK(qv__figures_client(&f, &idle, true) == QV__CLIENT_FINE);
+    f.lag_p99 = 1.1;
+    CHECK(qv__figures_client(&f, &idle, true) == QV__CLIENT_LATE);
+    f = (qv__figures){0};
+    CHECK(qv__figures_client(&f, &idle, true) == QV__CLIENT_FINE);
 }
 
 static qv__tokenizer *opened(void) {
