@@ -8,8 +8,10 @@
 #include <time.h>
 
 #include "api/body.h"
+#include "api/headers.h"
 #include "api/job.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 enum {
     DEFAULT_WORKERS = 4,
@@ -190,6 +192,7 @@ static void free_job(qv__job *job) {
 static void answer(qv__job *job, qv_status status, const qv__refusal *r, qv__response *response) {
     int64_t stage_ns[QV__STAGES];
     qv__job_measure(job, qv__now_ns(), stage_ns);
+    if (!status && job->count && job->errors == QV__ERRORS_TEI) qv__header_add_work(response, stage_ns);
     send(job->api, job->request, job->errors, status, r, response, stage_ns); /* the request is gone from here on */
     free_job(job);
 }
@@ -291,10 +294,30 @@ static qv_status parse(qv__job *job, qv__refusal *r) {
     return qv__body_parse(job->request->body, job->request->body_size, &job->body, r);
 }
 
+/* The names alone, and made harmless: what clients send is not repeated. */
+static void log_ignored(const qv__job *job) {
+    char names[400];
+    size_t count = qv__fields_unread(names, sizeof names);
+    const char *id = job->request->request_id;
+    const qv__log_field fields[] = {{.name = "id", .text = id ? id : "-"},
+                                    {.name = "path", .text = job->route->path},
+                                    {.name = "count", .number = (double)count},
+                                    {.name = "fields", .text = names}};
+    if (count) qv__log_fields(QV__LOG_INFO, "ignored", fields, sizeof fields / sizeof *fields);
+}
+
+static qv_status start_route(qv__job *job, qv__response *response, qv__refusal *r) {
+    if (qv__log_wants(QV__LOG_INFO)) qv__fields_watch(job->body.root);
+    qv_status status = job->route->start(job, response, r);
+    if (!status) log_ignored(job);
+    qv__fields_watch(NULL);
+    return status;
+}
+
 /* Behind parse. */
 static void start(qv__job *job, qv_status status, qv__refusal *r) {
     qv__response response = {.status = 200, .content_type = "application/json"};
-    if (!status) status = job->route->start(job, &response, r);
+    if (!status) status = start_route(job, &response, r);
     if (!status && job->urls.count) {
         job->work.run = fetch_work;
         if (qv__pool_add(job->api->fetchers, &job->work)) return;

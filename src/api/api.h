@@ -68,6 +68,7 @@ struct qv__response {
     /* for the access log and the counters */
     int64_t items, tokens;
     int64_t stage_ns[QV__STAGES];
+    int64_t characters; /* of the texts, for the header that TEI has for it */
 };
 
 /* A request that has ended, as /metrics counts it. */

@@ -99,7 +99,63 @@ const char *qv__json_kind(const json_t *value) {
     }
 }
 
+/* ---- members that nobody asked for ---- */
+
+enum { WATCHED_MAX = 256, NAME_MAX_TOLD = 40, NAMES_MAX_TOLD = 8 };
+
+static _Thread_local struct {
+    const json_t *object;
+    const char *names[WATCHED_MAX]; /* literals of the readers */
+    size_t count;
+} watched;
+
+void qv__fields_watch(const json_t *object) {
+    watched.object = object;
+    watched.count = 0;
+}
+
+static void note_asked(const char *name) {
+    if (watched.count < WATCHED_MAX) watched.names[watched.count++] = name;
+}
+
+static bool was_asked(const char *name) {
+    for (size_t i = 0; i < watched.count; i++)
+        if (strcmp(watched.names[i], name) == 0) return true;
+    return watched.count == WATCHED_MAX; /* more than was noted: rather say nothing */
+}
+
+static bool is_plain_character(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+/* ",name", the name cut and cleaned, if it fits. */
+static size_t tell_name(char *out, size_t size, size_t used, const char *name) {
+    size_t n = strlen(name), kept = n < NAME_MAX_TOLD ? n : NAME_MAX_TOLD;
+    if (used + kept + 5 >= size) return used;
+    if (used) out[used++] = ',';
+    for (size_t i = 0; i < kept; i++) out[used++] = is_plain_character(name[i]) ? name[i] : '?';
+    for (size_t i = 0; i < 3 && kept < n; i++) out[used++] = '.';
+    out[used] = 0;
+    return used;
+}
+
+size_t qv__fields_unread(char *out, size_t size) {
+    size_t count = 0, used = 0;
+    const char *name;
+    json_t *value;
+    out[0] = 0;
+    json_object_foreach((json_t *)(uintptr_t)watched.object, name, value) {
+        if (was_asked(name)) continue;
+        if (count++ < NAMES_MAX_TOLD) used = tell_name(out, size, used, name);
+    }
+    qv__fields_watch(NULL);
+    return count;
+}
+
+/* ---- */
+
 const json_t *qv__field(const json_t *object, const char *name) {
+    if (object && object == watched.object) note_asked(name);
     const json_t *value = json_object_get(object, name);
     return json_is_null(value) ? NULL : value;
 }

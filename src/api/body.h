@@ -31,6 +31,13 @@ qv_status qv__field_dimensions(const json_t *object, const char *name, int64_t f
 qv_status qv__field_choice(const json_t *object, const char *name, const char *const *choices, int *out,
                            qv__refusal *r);
 
+/* Members that no reader asked for are ignored, but not in silence: on this thread, between watch and unread (or
+ * another watch), the readers note what they ask `object` for. NULL: nothing is noted. */
+void qv__fields_watch(const json_t *object);
+/* Ends the watch. The other members' names as "a,b", fit for a log: of a few, each cut short and without any but plain
+ * characters. Gives their number. */
+size_t qv__fields_unread(char *out, size_t size);
+
 /* json_object_get, NULL for null too. */
 const json_t *qv__field(const json_t *object, const char *name);
 /* "a string", "a list", … for messages. */

@@ -5,6 +5,7 @@
 
 #include "api/text_url.h"
 #include "base/base64.h"
+#include "base/utf8.h"
 
 static qv_status no_memory(qv__content *c) {
     return qv__refuse(c->r, QV_NO_MEMORY, NULL, "No memory for the request.");
@@ -247,6 +248,16 @@ static qv_status add_field(qv__content *c, const json_t *object, const char *nam
 void qv__content_end(const qv__content *c, qv_input *input) {
     input->parts = c->parts;
     input->part_count = c->count;
+}
+
+int64_t qv__content_characters(const qv_input *input) {
+    size_t count = 0;
+    for (size_t i = 0; i < input->part_count; i++) {
+        const qv_part *part = &input->parts[i];
+        if (part->kind == QV_PART_TEXT) count += qv__utf8_count(part->data, part->size);
+        if (part->kind == QV_PART_TOKENS) count += part->size;
+    }
+    return (int64_t)count;
 }
 
 qv_status qv__content_object(qv__content *c, const json_t *object, qv_input *input) {

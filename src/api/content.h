@@ -37,6 +37,8 @@ qv_status qv__content_add_media(qv__content *c, const json_t *value, bool video)
  * max_pixels, fps, max_frames: into `input`, whose other fields stay. An empty object is an empty input. A picture may
  * also be all there is, as {"url"} or {"bytes"}: so older clients of Jina spell it. */
 qv_status qv__content_object(qv__content *c, const json_t *object, qv_input *input);
+/* Characters of its texts; of token ids, their number. */
+int64_t qv__content_characters(const qv_input *input);
 void qv__content_end(const qv__content *c, qv_input *input);
 
 /* min_pixels, max_pixels, apply_orientation, fps, max_frames; vLLM's mm_processor_kwargs and media_io_kwargs; all

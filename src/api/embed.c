@@ -70,6 +70,8 @@ static qv_status prepare_input(qv__job *job, size_t i, qv__refusal *r) {
          left = q->keep_end && text && input.prompt == QV_PROMPT_RAW;
     qv_status status = left ? keep_end(job, &input, &part, &untruncated, name, r) : QV_OK;
     if (!status) status = qv__job_prepare(job, &input, name, r);
+    if (status == QV_INVALID_ARGUMENT && q->inputs[i].part_count && q->inputs[i].parts->kind == QV_PART_TOKENS)
+        r->cause = QV__CAUSE_TOKENS;
     if (status) return status;
     if (left) return job->facts[i].untruncated = untruncated, QV_OK;
     bool cut = job->facts[i].untruncated > job->facts[i].tokens;
@@ -166,6 +168,9 @@ static qv_status finish(qv__job *job, qv__response *response, qv__refusal *r) {
     add_headers(job, response);
     response->items = (int64_t)job->count;
     response->tokens = qv__job_tokens(job);
+    bool tei = job->errors == QV__ERRORS_TEI;
+    for (size_t i = 0; i < job->count && tei; i++)
+        response->characters += qv__content_characters(&w->request.inputs[i]);
     return status;
 }
 

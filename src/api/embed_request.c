@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/common.h"
 #include "api/text_url.h"
 
 void qv__embed_request_clear(qv__embed_request *request) {
@@ -94,9 +95,11 @@ static qv_status add_ids(parser *p, size_t i, const json_t *list) {
                 "%s: value %zu is %s; token ids are integers, and one list holds only one kind of value.",
                 name_of(p, i, name), k, qv__json_kind(value));
         json_int_t id = json_integer_value(value);
-        if (id < 0 || id > INT32_MAX)
-            return qv__refuse_field(p->r, name_of(p, i, name), "%s: token id %lld (value %zu) is out of range.",
-                                    name_of(p, i, name), (long long)id, k);
+        if (id < 0 || id > INT32_MAX) {
+            qv__refuse_field(p->r, name_of(p, i, name), "%s: token id %lld (value %zu) is out of range.",
+                             name_of(p, i, name), (long long)id, k);
+            return p->r->cause = QV__CAUSE_TOKENS, QV_INVALID_ARGUMENT;
+        }
         ids[k] = (int32_t)id;
     }
     return add_part(p, i, QV_PART_TOKENS, ids, count);
@@ -149,9 +152,10 @@ static qv_status add_list(parser *p, const json_t *list, int kinds) {
 
 qv_status qv__read_begin(qv__embed_reader *p, const char *name, size_t count) {
     p->out->name = name;
-    if (count == 0)
-        return qv__refuse(p->r, QV_INVALID_ARGUMENT, name, "You must pass at least one prompt: %s is an empty list.",
-                          name);
+    if (count == 0) {
+        qv__refuse(p->r, QV_INVALID_ARGUMENT, name, "You must pass at least one prompt: %s is an empty list.", name);
+        return p->r->cause = QV__CAUSE_EMPTY, QV_INVALID_ARGUMENT;
+    }
     if ((int64_t)count > p->limits->max_inputs)
         return qv__refuse_field(p->r, name, "%s holds %zu inputs; one request takes at most %lld.", name, count,
                                 (long long)p->limits->max_inputs);
@@ -287,9 +291,8 @@ qv_status qv__check_outputs(qv__embed_reader *p, const char *name) {
 qv_status qv__embed_request_read(qv__embed_read read, const qv__embed_limits *limits, qv__embed_request *out,
                                  qv__refusal *r) {
     qv__embed_reader p = {.out = out, .limits = limits, .r = r, .common = limits->defaults};
-    const char *user = NULL;
     qv_status status = qv__field_text(out->body.root, "model", &out->model, r);
-    if (!status) status = qv__field_text(out->body.root, "user", &user, r);
+    if (!status) status = qv__common_read(out->body.root, r);
     if (!status) status = qv__content_limits(out->body.root, &p.common, r);
     return status ? status : read(&p);
 }

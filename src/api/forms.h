@@ -7,7 +7,7 @@
 
 /* POST /v1/embeddings: three dialects on one path, told apart by fields that only one of them has (null counts):
  *   Voyage   input_type, truncation, output_dtype, output_dimension
- *   Jina     task, embedding_type, normalized, late_chunking, return_multivector
+ *   Jina     task, embedding_type, encoding_type, normalized, late_chunking, return_multivector
  *   vLLM and OpenAI otherwise
  * They differ in fields and errors; the answer has OpenAI's shape in all of them. */
 qv_status qv__read_embeddings(qv__embed_reader *p);

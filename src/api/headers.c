@@ -27,3 +27,17 @@ void qv__header_add_facts(qv__response *response, const char *prompt, size_t cut
     if (cut) qv__header_add_number(response, "x-qvec-truncated", (int64_t)cut);
     if (warning) qv__header_add(response, "x-qvec-warning", warning);
 }
+
+void qv__header_add_work(qv__response *response, const int64_t stage_ns[QV__STAGES]) {
+    const int64_t ms = 1000000;
+    int64_t total = 0;
+    for (int i = 0; i < QV__STAGES; i++) total += stage_ns[i];
+    qv__header_add(response, "x-compute-type", "cpu");
+    qv__header_add_number(response, "x-compute-time", total / ms);
+    qv__header_add_number(response, "x-compute-characters", response->characters);
+    qv__header_add_number(response, "x-compute-tokens", response->tokens);
+    qv__header_add_number(response, "x-total-time", total / ms);
+    qv__header_add_number(response, "x-tokenization-time", stage_ns[QV__STAGE_DECODE] / ms);
+    qv__header_add_number(response, "x-queue-time", stage_ns[QV__STAGE_WAIT] / ms);
+    qv__header_add_number(response, "x-inference-time", stage_ns[QV__STAGE_COMPUTE] / ms);
+}

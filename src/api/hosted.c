@@ -15,7 +15,10 @@ qv_status qv__read_jina(qv__embed_reader *p) {
     const json_t *o = p->out->body.root;
     bool normalized = true, truncate = false, late = false, many = false;
     p->out->errors = QV__ERRORS_DETAIL;
-    const char *type = qv__field(o, "embedding_type") ? "embedding_type" : "encoding_format"; /* or OpenAI's */
+    /* or Jina's older name, or OpenAI's */
+    const char *type = qv__field(o, "embedding_type")  ? "embedding_type"
+                       : qv__field(o, "encoding_type") ? "encoding_type"
+                                                       : "encoding_format";
     qv_status status = qv__read_purpose(p, o, "task");
     if (!status) status = qv__read_dimensions(p, o, "dimensions");
     if (!status) status = qv__field_bool(o, "normalized", &normalized, p->r);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/common.h"
 #include "api/embed.h"
 #include "api/forms.h"
 #include "api/headers.h"
@@ -40,21 +41,12 @@ static qv_status read_output(qv__embed_reader *p) {
 }
 
 static qv_status read_truncation(qv__embed_reader *p) {
-    static const char *const sides[] = {"right", "left", NULL};
-    const json_t *o = p->out->body.root;
-    int side = 0;
-    int64_t keep = 0;
-    qv_status status = qv__field_int(o, "truncate_prompt_tokens", -1, INT64_MAX, &keep, p->r);
-    if (!status) status = qv__field_choice(o, "truncation_side", sides, &side, p->r);
+    int64_t keep;
+    bool left;
+    qv_status status = qv__common_cut(p->out->body.root, p->limits->max_model_len, &keep, &left, p->r);
     if (status) return status;
-    if (qv__field(o, "truncate_prompt_tokens") && keep == 0)
-        return qv__refuse_field(p->r, "truncate_prompt_tokens", "truncate_prompt_tokens must be -1 or at least 1.");
-    if (keep > p->limits->max_model_len)
-        return qv__refuse(
-            p->r, QV_INVALID_ARGUMENT, "truncate_prompt_tokens",
-            "truncate_prompt_tokens value is greater than max_model_len. Please request a smaller truncation size.");
     p->common.max_length = keep < 0 ? p->limits->max_model_len : keep;
-    p->out->keep_end = side == 1 && p->common.max_length > 0;
+    p->out->keep_end = left && keep;
     if (p->out->keep_end && p->common.prompt == QV_PROMPT_OFFICIAL)
         return qv__refuse_field(
             p->r, "truncation_side",
@@ -124,8 +116,8 @@ static bool has_any(const json_t *object, const char *const *names) {
 
 qv_status qv__read_embeddings(qv__embed_reader *p) {
     static const char *const voyage[] = {"input_type", "truncation", "output_dtype", "output_dimension", NULL};
-    static const char *const jina[] = {"task",          "embedding_type",     "normalized",
-                                       "late_chunking", "return_multivector", NULL};
+    static const char *const jina[] = {
+        "task", "embedding_type", "encoding_type", "normalized", "late_chunking", "return_multivector", NULL};
     if (has_any(p->out->body.root, voyage)) return qv__read_voyage(p);
     return has_any(p->out->body.root, jina) ? qv__read_jina(p) : qv__read_openai(p);
 }

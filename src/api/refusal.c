@@ -30,6 +30,7 @@ static const char *type_of(int http) {
 
 static void set(qv__refusal *r, int http, const char *param, const char *format, va_list args) {
     r->http = http;
+    r->cause = QV__CAUSE_OTHER;
     r->type = type_of(http);
     r->retry_after = http == 429 || http == 503 ? 1 : 0;
     snprintf(r->param, sizeof r->param, "%s", param ? param : "");
@@ -76,25 +77,27 @@ static void write_vllm(const qv__refusal *r, qv__buffer *b) {
     qv__buffer_printf(b, ",\"code\":%d}}", r->http);
 }
 
-static int tei_status(int http) {
-    return http == 400 ? 422 : http == 501 ? 424 : http;
+static int tei_status(const qv__refusal *r) {
+    if (r->cause == QV__CAUSE_EMPTY) return 400;
+    return r->http == 400 ? 422 : r->http == 501 ? 424 : r->http;
 }
 
-static const char *tei_type(int http) {
-    switch (http) {
+static const char *tei_type(const qv__refusal *r) {
+    if (r->cause) return r->cause == QV__CAUSE_EMPTY ? "Empty" : "Tokenizer";
+    switch (tei_status(r)) {
     case 413:
     case 422: return "Validation";
     case 424: return "Backend";
     case 429: return "Overloaded";
     case 503: return "Unhealthy";
-    default: return http >= 500 ? "Backend" : "Validation";
+    default: return r->http >= 500 ? "Backend" : "Validation";
     }
 }
 
 static void write_tei(const qv__refusal *r, qv__buffer *b) {
     qv__buffer_puts(b, "{\"error\":");
     qv__write_string(b, r->message, strlen(r->message));
-    qv__buffer_printf(b, ",\"error_type\":\"%s\"}", tei_type(tei_status(r->http)));
+    qv__buffer_printf(b, ",\"error_type\":\"%s\"}", tei_type(r));
 }
 
 static void write_field(const qv__refusal *r, const char *name, qv__buffer *b) {
@@ -113,7 +116,7 @@ void qv__refusal_respond(const qv__refusal *r, qv__errors errors, qv__response *
     }
     if (b.failed) qv__buffer_clear(&b); /* out of memory: the status alone must do */
     qv__buffer_clear(&response->body);
-    int status = errors == QV__ERRORS_TEI ? tei_status(r->http) : r->http;
+    int status = errors == QV__ERRORS_TEI ? tei_status(r) : r->http;
     *response = (qv__response){.status = status, .content_type = "application/json", .body = b};
     int n = 0;
     if (r->retry_after > 0) {

@@ -10,7 +10,8 @@
  *   VLLM    {"error":{"message":…,"type":…,"param":…|null,"code":400}}   also what OpenAI's clients read
  *   COHERE  {"message":…}
  *   DETAIL  {"detail":…}                      Voyage and Jina
- *   TEI     {"error":…,"error_type":…}        a request that is wrong is 422 there, what the model cannot do 424 */
+ *   TEI     {"error":…,"error_type":…}        a request that is wrong is 422 there, one of nothing 400, what the model
+ *                                             cannot do 424 */
 typedef enum { QV__ERRORS_VLLM, QV__ERRORS_COHERE, QV__ERRORS_DETAIL, QV__ERRORS_TEI } qv__errors;
 
 typedef struct {
@@ -19,6 +20,8 @@ typedef struct {
     char param[64];   /* the field at fault; "": null */
     char message[960];
     int retry_after; /* seconds; 0: no such header */
+    /* what TEI has words of its own for; set behind qv__refuse… */
+    enum { QV__CAUSE_OTHER, QV__CAUSE_EMPTY, QV__CAUSE_TOKENS } cause;
 } qv__refusal;
 
 /* Both fill `r` and return the code, for `return qv__refuse(...)`. The first is for a wrong field ("Bad Request" with

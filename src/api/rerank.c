@@ -152,8 +152,8 @@ static qv_status refuse_cut(const qv__prepared *f, const char *name, qv__refusal
 
 static qv_status check_uncut(const qv__job *job, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
-    if (!qv__rerank_is_pairs(job) && job->facts[0].untruncated > job->facts[0].tokens)
-        return refuse_cut(&job->facts[0], "query", r);
+    for (size_t i = 0; i < q->query_count && !qv__rerank_is_pairs(job); i++)
+        if (job->facts[i].untruncated > job->facts[i].tokens) return refuse_cut(&job->facts[i], "query", r);
     for (size_t i = 0; i < q->document_count; i++) {
         if (q->states[i].error) continue;
         const qv__prepared *f = &job->facts[q->states[i].item];
@@ -210,6 +210,15 @@ static int compare(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
+/* As text-embeddings-inference counts them: one query for all documents is in every pair. */
+static int64_t count_characters(const qv__rerank_request *q) {
+    int64_t count = 0;
+    for (size_t i = 0; i < q->query_count; i++) count += qv__content_characters(&q->queries[i]);
+    if (q->query_count == 1) count *= (int64_t)q->document_count;
+    for (size_t i = 0; i < q->document_count; i++) count += qv__content_characters(&q->documents[i]);
+    return count;
+}
+
 static qv_status finish(qv__job *job, bool rank, qv__response *response, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
     float *scores = qv__calloc(q->document_count, sizeof *scores); /* 0 for a document with an error */
@@ -223,6 +232,7 @@ static qv_status finish(qv__job *job, bool rank, qv__response *response, qv__ref
     qv__free(order);
     response->items = (int64_t)job->count;
     response->tokens = qv__job_tokens(job);
+    if (job->errors == QV__ERRORS_TEI) response->characters = count_characters(q);
     return status;
 }
 

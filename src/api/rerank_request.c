@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/common.h"
 #include "api/text_url.h"
 
 void qv__rerank_request_clear(qv__rerank_request *request) {
@@ -85,21 +86,36 @@ static qv_status parse_dimensions(parser *p) {
     return QV_OK;
 }
 
+/* A pair without a wish of its own has the official cut. A raw text has none: it is refused in vLLM's form and cut at
+ * the model's limit where the dialect says so, as for embeddings. A cut at the left end is one that cannot be made. */
+static qv_status parse_cut(parser *p) {
+    qv__rerank_request *q = p->out;
+    int64_t keep, most = p->limits->max_model_len;
+    bool left;
+    qv_status status = qv__common_cut(q->body.root, most, &keep, &left, p->r);
+    if (status) return status;
+    bool cut = keep < 0 || q->dialect != QV__RERANK_VLLM;
+    p->common.max_length = keep > 0 ? keep : cut && p->limits->embedding_size ? most : 0;
+    q->refuse_cut |= left;
+    return QV_OK;
+}
+
 static qv_status parse_common(parser *p) {
     qv__rerank_request *q = p->out;
-    int64_t keep = 0, limit = p->limits->max_model_len - 1;
+    int64_t limit = p->limits->max_model_len - 1;
     bool activation = true;
     const json_t *o = q->body.root;
     qv_status status = qv__field_text(o, "model", &q->model, p->r);
     if (!status) status = qv__field_bool(o, "use_activation", &activation, p->r);
-    if (!status) status = qv__field_int(o, "truncate_prompt_tokens", -1, p->limits->max_model_len, &keep, p->r);
+    if (!status) status = qv__field_bool(o, "raw_scores", &q->raw_scores, p->r);
+    if (!status) status = qv__common_read(o, p->r);
+    if (!status) status = parse_cut(p);
     if (!status) status = qv__field_int(o, "max_tokens_per_query", 0, limit, &q->max_tokens_per_query, p->r);
     if (!status) status = qv__field_int(o, "max_tokens_per_doc", 0, limit, &q->max_tokens_per_doc, p->r);
     if (!status) status = qv__content_limits(o, &p->common, p->r);
     if (!status) status = parse_instruction(p);
     if (!status) status = parse_dimensions(p);
     q->raw_scores |= !activation;
-    p->common.max_length = keep > 0 ? keep : 0; /* -1: the official cut, which there always is */
     return status;
 }
 
@@ -125,14 +141,12 @@ static qv_status parse_query(parser *p) {
     return p->out->queries ? parse_one(p, query, "query", p->out->queries) : no_memory(p);
 }
 
-/* A pair is cut at its document's end, in its fixed frame: a cut at the left end is one that cannot be made. */
 static qv_status parse_tei(parser *p) {
     static const char *const sides[] = {"Right", "right", "Left", "left", NULL};
     const json_t *o = p->out->body.root;
     bool truncate = true;
     int side = 0;
-    qv_status status = qv__field_bool(o, "raw_scores", &p->out->raw_scores, p->r);
-    if (!status) status = qv__field_bool(o, "return_text", &p->out->return_documents, p->r);
+    qv_status status = qv__field_bool(o, "return_text", &p->out->return_documents, p->r);
     if (!status) status = qv__field_bool(o, "truncate", &truncate, p->r);
     if (!status) status = qv__field_choice(o, "truncation_direction", sides, &side, p->r);
     p->out->refuse_cut = !truncate || side >= 2;
@@ -179,8 +193,10 @@ qv_status qv__rerank_request_read(const qv__rerank_limits *limits, qv__rerank_re
     if (!status && !documents)
         status = qv__refuse_field(r, "documents", "The field documents is missing: a list of strings or objects.");
     if (!status) status = parse_many(&p, documents, name, &out->documents, &out->document_count);
-    if (!status && out->document_count == 0)
+    if (!status && out->document_count == 0) {
         status = qv__refuse_field(r, name, "%s is an empty list; there is nothing to rank.", name);
+        r->cause = QV__CAUSE_EMPTY;
+    }
     return status ? status : keep_sources(&p, documents);
 }
 

@@ -44,9 +44,13 @@ qv_status qv__read_similarity(qv__embed_reader *p) {
     if (parameters && !json_is_object(parameters))
         return qv__refuse_field(p->r, "parameters", "parameters must be an object, not %s.", qv__json_kind(parameters));
     const json_t *source = qv__field(inputs, "source_sentence"), *sentences = qv__field(inputs, "sentences");
-    if (!source || !json_is_array(sentences) || !json_array_size(sentences))
+    if (!source || !json_is_array(sentences))
         return qv__refuse_field(p->r, "inputs",
                                 "inputs must be an object with source_sentence and a list of sentences.");
+    if (!json_array_size(sentences)) {
+        qv__refuse_field(p->r, "inputs", "inputs.sentences is an empty list; there is nothing to compare.");
+        return p->r->cause = QV__CAUSE_EMPTY, QV_INVALID_ARGUMENT;
+    }
     size_t count = json_array_size(sentences);
     status = qv__read_begin(p, "inputs", count + 1);
     if (!status) status = qv__read_at(p, 0, source, QV__TAKE_TEXT);
@@ -133,12 +137,6 @@ qv_status qv__start_llama(qv__job *job, qv__response *response, qv__refusal *r) 
     return qv__embed_start(job, &form, r);
 }
 
-/* llama.cpp's own form has `content`; with `input` the same path is Infinity's and TEI's, in OpenAI's shape. */
-qv_status qv__start_bare_embeddings(qv__job *job, qv__response *response, qv__refusal *r) {
-    return qv__field(job->body.root, "content") ? qv__start_llama(job, response, r)
-                                                : qv__start_embeddings(job, response, r);
-}
-
 qv_status qv__start_embed_all(qv__job *job, qv__response *response, qv__refusal *r) {
     return qv__refuse(r, QV_WRONG_TASK, NULL,
                       "This model pools the last token: there is one vector for each input, at /embed.");
@@ -150,20 +148,29 @@ qv_status qv__start_embed_sparse(qv__job *job, qv__response *response, qv__refus
 
 /* ---- several forms on one path ---- */
 
+/* Asks without the note that a reader leaves: the form that is chosen may not know the field. */
+static bool has(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    return value && !json_is_null(value);
+}
+
+/* llama.cpp's own form has `content`; with `input` the same path is Infinity's and TEI's, in OpenAI's shape. */
+qv_status qv__start_bare_embeddings(qv__job *job, qv__response *response, qv__refusal *r) {
+    return has(job->body.root, "content") ? qv__start_llama(job, response, r) : qv__start_embeddings(job, response, r);
+}
+
 qv_status qv__start_default(qv__job *job, qv__response *response, qv__refusal *r) {
     if (job->api->model.task == QV_TASK_RERANK) return qv__start_rerank(job, response, r);
-    const json_t *inputs = qv__field(job->body.root, "inputs");
-    return json_is_object(inputs) && qv__field(inputs, "source_sentence") ? qv__start_similarity(job, response, r)
-                                                                          : qv__start_tei(job, response, r);
+    const json_t *inputs = json_object_get(job->body.root, "inputs");
+    return has(inputs, "source_sentence") ? qv__start_similarity(job, response, r) : qv__start_tei(job, response, r);
 }
 
 /* SageMaker's single path: the form is told by its fields. */
 qv_status qv__start_invocations(qv__job *job, qv__response *response, qv__refusal *r) {
     const json_t *o = job->body.root;
-    if (qv__field(o, "query")) return qv__start_rerank(job, response, r);
-    if (qv__field(o, "queries") || qv__field(o, "data_1") || qv__field(o, "text_1"))
-        return qv__start_score(job, response, r);
-    if (!qv__field(o, "inputs")) return qv__start_embeddings(job, response, r);
+    if (has(o, "query")) return qv__start_rerank(job, response, r);
+    if (has(o, "queries") || has(o, "data_1") || has(o, "text_1")) return qv__start_score(job, response, r);
+    if (!has(o, "inputs")) return qv__start_embeddings(job, response, r);
     job->errors = QV__ERRORS_TEI;
     return qv__start_default(job, response, r);
 }
@@ -208,9 +215,10 @@ static qv_status write_decoded(qv__job *job, const json_t *ids, bool skip, qv__b
         json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
         size_t size = 0;
         const char *bytes = id >= 0 && id <= INT32_MAX ? qv__tokenizer_bytes(t, (int32_t)id, &size) : NULL;
-        if (!bytes)
+        if (!bytes) {
             status = qv__refuse_field(r, "ids", "ids: value %zu is not a token id of this model.", i);
-        else if (!skip || !qv__tokenizer_is_special(t, (int32_t)id))
+            r->cause = QV__CAUSE_TOKENS;
+        } else if (!skip || !qv__tokenizer_is_special(t, (int32_t)id))
             qv__buffer_append(&text, bytes, size);
     }
     if (!status) qv__write_string(b, text.data, text.size);
@@ -223,8 +231,10 @@ qv_status qv__start_decode(qv__job *job, qv__response *response, qv__refusal *r)
     const json_t *ids = qv__field(job->body.root, "ids");
     bool skip = true;
     qv_status status = qv__field_bool(job->body.root, "skip_special_tokens", &skip, r);
-    if (!status && (!json_is_array(ids) || !json_array_size(ids)))
+    if (!status && (!json_is_array(ids) || !json_array_size(ids))) {
         status = qv__refuse_field(r, "ids", "ids must be a list of token ids, or a list of such lists.");
+        if (json_is_array(ids)) r->cause = QV__CAUSE_EMPTY;
+    }
     if (status) return status;
     qv__buffer *b = &response->body;
     bool lists = json_is_array(json_array_get(ids, 0));

@@ -47,3 +47,9 @@ uint32_t qv__utf8_decode(const char *text, size_t size, size_t *length) {
     for (size_t i = 1; i < n; i++) code = code << 6 | (p[i] & 0x3F);
     return code;
 }
+
+size_t qv__utf8_count(const char *text, size_t size) {
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++) count += ((unsigned char)text[i] & 0xC0) != 0x80; /* all but the later bytes */
+    return count;
+}

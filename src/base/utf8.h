@@ -11,4 +11,7 @@ size_t qv__utf8_valid_prefix(const char *text, size_t size);
 
 /* Reads one character at text (size > 0, valid UTF-8); *length gets its bytes. */
 uint32_t qv__utf8_decode(const char *text, size_t size, size_t *length);
+
+/* How many characters there are; text is valid UTF-8. */
+size_t qv__utf8_count(const char *text, size_t size);
 #endif

@@ -1,8 +1,11 @@
 """What holds in every form that has a place for it: texts that are URLs, dimensions, fields that all have in common."""
+import re
+
 import numpy as np
 import pytest
 
 from test_forms import PICTURE, good, same, vector
+from test_load import wait_for
 from wire import post
 
 # ---- texts that are URLs ----
@@ -143,3 +146,116 @@ def test_older_items_of_jina(null):
         assert status == 400 and "input[0]: " in answer["error"]["message"]
     with_source = {"text": "ab", "url": "https://example.org/a", "bytes": 1234}
     assert same(vector(null, with_source), vector(null, {"text": "ab"}))
+
+
+# ---- fields that all have in common ----
+
+PLAIN = {"/v1/embeddings": {"input": "a"}, "/pooling": {"input": "a"}, "/embed": {"inputs": "a"}, "/v2/embed": {"texts": ["a"]},
+         "/v1/multimodalembeddings": {"inputs": [{"content": ["a"]}]}, "/embedding": {"content": "a"},
+         "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}}, "/rerank": {"query": "a", "documents": ["b"]},
+         "/score": {"text_1": "a", "text_2": "b"}}
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_common_fields(null, path):
+    for fine in ({"priority": 0}, {"priority": None}, {"cache_salt": "s"}, {"cache_salt": "é" * 1024}, {"request_id": "x", "user": "y"},
+                 {"padding": "do_not_pad"}, {"padding": None, "cache_salt": None}):
+        good(null, path, {**PLAIN[path], **fine})
+    for field, wrong in [("priority", 5), ("priority", -1), ("priority", "0"), ("cache_salt", ""), ("cache_salt", 5), ("cache_salt", "é" * 1025),
+                         ("request_id", 5), ("user", []), ("padding", "max_length"), ("padding", True)]:
+        status, answer = null.post(path, {**PLAIN[path], field: wrong})
+        assert status in (400, 422) and field in str(answer), (field, wrong, answer)
+
+
+def test_too_long_raw_texts_of_cosines(null):
+    """As for embeddings: refused in vLLM's form without a wish, cut where the request or the dialect says so."""
+    documents = ["a", "x" * 150]
+    status, answer = null.post("/rerank", {"query": "q", "documents": documents})
+    assert status == 400 and "maximum context length is 100 tokens" in answer["error"]["message"]
+    for form in ({"documents": documents, "truncate_prompt_tokens": -1}, {"documents": documents, "top_k": None}, {"texts": documents}):
+        with null.wire() as wire:
+            wire.send(post({"query": "q", **form}, path="/rerank"))
+            answer = wire.answer()
+            assert answer.status == 200 and answer.headers["x-qvec-truncated"] == "1", answer.body
+    for form in ({"documents": documents, "truncation": False}, {"texts": documents, "truncate": False},
+                 {"documents": documents, "truncate_prompt_tokens": -1, "truncation_side": "left"}):
+        status, answer = null.post("/rerank", {"query": "q", **form})
+        assert status in (400, 422) and "[1] has 151 tokens; at most 100 are taken, and the request asks not to cut it" in str(answer)
+    for wrong, words in ((0, "must be -1 or at least 1"), (101, "value is greater than max_model_len"), (-2, "truncate_prompt_tokens is -2")):
+        assert words in null.post("/score", {**PLAIN["/score"], "truncate_prompt_tokens": wrong})[1]["error"]["message"]
+
+
+def test_raw_scores_beside_documents(start_null):
+    """Infinity's name for it."""
+    rerank = start_null(rerank=1)
+    raw, = good(rerank, "/rerank", {"query": "a", "documents": ["b"], "raw_scores": True})["results"]
+    assert raw["relevance_score"] == good(rerank, "/rerank", {"query": "a", "documents": ["b"], "use_activation": False})["results"][0]["relevance_score"] < 0
+
+
+def test_jinas_older_name_of_the_type(null):
+    wanted = good(null, "/v1/embeddings", {"input": "a", "embedding_type": "binary"})["data"]
+    assert good(null, "/v1/embeddings", {"input": "a", "encoding_type": "binary"})["data"] == wanted
+
+
+# ---- fields that nobody knows ----
+
+IGNORED = re.compile(r"ignored id=(\S+) path=(\S+) count=(\d+) fields=(\S*)$", re.MULTILINE)
+
+
+def ignored(server, path, body):
+    """(count, names) of the log's lines about one request; the line is written before the answer."""
+    with server.wire() as wire:
+        wire.send(post(body, path=path, headers=["X-Request-Id: probe"]))
+        answer = wire.answer()
+        assert answer.status == 200, (body, answer.body)
+    wait_for(lambda: f" POST {path} 200 " in server.log_text())
+    return [(int(count), names.split(",")) for one, where, count, names in IGNORED.findall(server.log_text()) if one == "probe" and where == path]
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_unknown_fields_are_told_to_the_log(start_null, path):
+    server = start_null()
+    assert ignored(server, path, PLAIN[path]) == []
+    assert ignored(server, path, {**PLAIN[path], "surprise": "the content", "another": {"a": [1]}}) == [(2, ["surprise", "another"])]
+    assert "the content" not in server.log_text()
+
+
+def test_a_field_of_another_dialect_is_unknown(start_null):
+    server = start_null()
+    assert ignored(server, "/v1/embeddings", {"input": "a", "task": None, "use_activation": False}) == [(1, ["use_activation"])]
+    assert ignored(server, "/invocations", {"query": "a", "documents": ["b"], "inputs": "c"}) == [(1, ["inputs"])]
+
+
+def test_names_in_the_log_are_few_short_and_plain(start_null):
+    server = start_null()
+    body = {"input": "a", "x" * 5000: 1, "evil\n2026 request id=root fields=": 2, "esc\x1b[31m\u2028é": 3, "": 4, **{f"f{i}": i for i in range(100)}}
+    (count, names), = ignored(server, "/v1/embeddings", body)
+    assert count == 104 and len(names) == 8
+    assert names[:3] == ["x" * 40 + "...", "evil?2026?request?id?root?fields?", "esc??31m?????"]
+    assert len(max(server.log_text().splitlines(), key=len)) < 600
+
+
+def properties(schemas, schema):
+    """Names of fields of an object's schema."""
+    schema = schemas[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    found = set(schema.get("properties", ()))
+    for inner in schema.get("allOf", []) + schema.get("anyOf", []):
+        found |= properties(schemas, inner)
+    return found
+
+
+def test_every_documented_field_is_read(start_null):
+    """Each field of a path's schema means something in one of its dialects at least."""
+    server = start_null()
+    document = server.get("/openapi.json")[1]
+    for path, plain in PLAIN.items():
+        schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        unread = properties(document["components"]["schemas"], schema)
+        assert len(unread) > 15
+        others = {"/v1/embeddings": [{"input": "a", "normalized": None}], "/rerank": [{"query": "a", "texts": ["b"]}]}
+        for base in [plain, *others.get(path, [])]:
+            start = len(server.log_text())
+            for name in unread - set(base):
+                good(server, path, {**base, name: None})
+            unread &= {name for _, _, _, names in IGNORED.findall(server.log_text()[start:]) for name in names.split(",")}
+        assert not unread, path

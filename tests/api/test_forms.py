@@ -299,19 +299,62 @@ def test_rerank_without_cutting(start_null, rerank, body, place):
     ("/embed", {"inputs": ["a"] * 2049}, 422, "error"),
     ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 2048}}, 422, "error"),
     ("/embed", {}, 422, "error"),
-    ("/embed", {"inputs": []}, 422, "error"),
     ("/embed", {"inputs": "a", "prompt_name": "dance"}, 422, "error"),
     ("/embed", {"inputs": "a", "dimensions": 0}, 422, "error"),
     ("/embed_sparse", {"inputs": "a"}, 424, "error"),
     ("/embed_all", {"inputs": "a"}, 424, "error"),
     ("/similarity", {"inputs": "a"}, 422, "error"),
     ("/decode", {"ids": "a"}, 422, "error"),
-    ("/decode", {"ids": [-1]}, 422, "error"),
 ])
 def test_errors_are_the_dialects(null, path, body, status, place):
     got, answer = null.post(path, body)
     assert got == status and isinstance(answer[place], str) and len(answer[place]) > 10, answer
-    assert place != "error" or answer["error_type"] in ("Validation", "Backend")
+    assert place != "error" or answer["error_type"] == {424: "Backend", 422: "Validation"}[status]
+
+
+@pytest.mark.parametrize("path, body, status, kind", [
+    ("/embed", {"inputs": []}, 400, "Empty"),
+    ("/", {"inputs": []}, 400, "Empty"),
+    ("/similarity", {"inputs": {"source_sentence": "a", "sentences": []}}, 400, "Empty"),
+    ("/rerank", {"query": "a", "texts": []}, 400, "Empty"),
+    ("/decode", {"ids": []}, 400, "Empty"),
+    ("/embed", {"inputs": [-1]}, 422, "Tokenizer"),
+    ("/decode", {"ids": [2 ** 30]}, 422, "Tokenizer"),
+    ("/embed", {"inputs": [[1], ["a"]]}, 422, "Validation"),
+    ("/embed", {"inputs": None}, 422, "Validation"),
+    ("/similarity", {"inputs": {"source_sentence": "a"}}, 422, "Validation"),
+])
+def test_types_of_teis_errors(null, path, body, status, kind):
+    got, answer = null.post(path, body)
+    assert (got, answer["error_type"]) == (status, kind) and list(answer) == ["error", "error_type"]
+
+
+def test_ids_that_the_vocabulary_has_not(server):
+    status, answer = server.post("/embed", {"inputs": [[1, 2], [2 ** 30]]})
+    assert (status, answer["error_type"]) == (422, "Tokenizer") and "inputs[1]" in answer["error"]
+    assert server.post("/v1/embeddings", {"input": [2 ** 30]})[1]["error"]["code"] == 400
+
+
+@pytest.mark.parametrize("path, body, characters, tokens", [
+    ("/embed", {"inputs": ["aé", [1, 2, 3]]}, 5, 7),
+    ("/", {"inputs": {"source_sentence": "ab", "sentences": ["c", "de"]}}, 5, 8),
+    ("/similarity", {"inputs": {"source_sentence": "ab", "sentences": ["c", "de"]}}, 5, 8),
+    ("/rerank", {"query": "ab", "texts": ["c", "de"]}, 7, 8),
+])
+def test_tei_tells_its_work_in_headers(start_null, path, body, characters, tokens):
+    null = start_null(delay_us=30000)
+    with null.wire() as wire:
+        wire.send(post(body, path=path))
+        headers = wire.answer().headers
+        assert headers["x-compute-type"] == "cpu"
+        assert (int(headers["x-compute-characters"]), int(headers["x-compute-tokens"])) == (characters, tokens)
+        times = {name: int(headers[f"x-{name}-time"]) for name in ("compute", "total", "tokenization", "queue", "inference")}
+        items = 2 if path == "/embed" else 3
+        assert 30 * items <= times["inference"] and times["total"] == times["compute"]
+        assert times["tokenization"] + times["queue"] + times["inference"] <= times["total"]
+        for other, ask in (("/v1/embeddings", {"input": "a"}), ("/rerank", {"query": "a", "documents": ["b"]}), ("/embed", {"inputs": []})):
+            wire.send(post(ask, path=other))
+            assert not any(name.startswith("x-compute") for name in wire.answer().headers)
 
 
 def test_a_missing_key_is_told_in_the_dialect(start_null):

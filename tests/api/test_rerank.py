@@ -197,7 +197,7 @@ def test_a_reranker_does_not_embed(rerank):
     ("/rerank", {}, 400, "query is missing"),
     ("/rerank", {"query": "q"}, 400, "documents is missing"),
     ("/rerank", {"query": "q", "documents": []}, 400, "empty list"),
-    ("/rerank", {"query": "q", "texts": []}, 422, "texts is an empty list"),
+    ("/rerank", {"query": "q", "texts": []}, 400, "texts is an empty list"),
     ("/rerank", {"query": "q", "documents": 5}, 400, "documents must be a string or an object"),
     ("/rerank", {"query": "q", "documents": ["a", 5]}, 400, "documents[1] must be a string or an object"),
     ("/rerank", {"query": "q", "documents": ["a", None]}, 400, "documents[1]"),
