@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/placeholders.h"
 #include "api/text_url.h"
 #include "base/base64.h"
 #include "base/utf8.h"
@@ -263,6 +264,7 @@ int64_t qv__content_characters(const qv_input *input) {
 qv_status qv__content_object(qv__content *c, const json_t *object, qv_input *input) {
     const json_t *content = qv__field(object, "content");
     qv_status status = content ? qv__content_add(c, content) : QV_OK;
+    if (!status) status = qv__placeholders_settle(c, 0);
     if (!status && qv__field(object, "type") && !content)
         status = add_part_object(c, object);
     else {

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/placeholders.h"
+
 qv_status qv__chat_options_read(const json_t *object, qv__chat_options *out, qv__refusal *r) {
     qv_status status = qv__field_bool(object, "add_generation_prompt", &out->add_generation_prompt, r);
     if (!status) status = qv__field_bool(object, "continue_final_message", &out->continue_final_message, r);
@@ -12,6 +14,9 @@ qv_status qv__chat_options_read(const json_t *object, qv__chat_options *out, qv_
         return qv__refuse(r, QV_INVALID_ARGUMENT, NULL,
                           "Cannot set both `continue_final_message` and `add_generation_prompt` to True.");
     const json_t *kwargs = qv__field(object, "chat_template_kwargs");
+    if (kwargs && !json_is_object(kwargs))
+        return qv__refuse_field(r, "chat_template_kwargs", "chat_template_kwargs must be an object, not %s.",
+                                qv__json_kind(kwargs));
     if (qv__field(object, "chat_template") || (kwargs && qv__field(kwargs, "chat_template")))
         return qv__refuse(r, QV_INVALID_ARGUMENT, "chat_template",
                           "Chat template is passed with request, but this server uses the model's own. Refused request "
@@ -97,6 +102,7 @@ static qv_status as_official(qv__content *c, const json_t *messages, int user, q
     if (instruction) input->instruction = instruction;
     const json_t *content = qv__field(json_array_get(messages, (size_t)user), "content");
     if (!status && content) status = qv__content_add(c, content);
+    if (!status) status = qv__placeholders_settle(c, 0);
     input->prompt = QV_PROMPT_OFFICIAL;
     qv__content_end(c, input);
     return status;
@@ -136,7 +142,9 @@ static qv_status as_chat(qv__content *c, const json_t *messages, const qv__chat_
         char head[64];
         snprintf(head, sizeof head, "<|im_start|>%.32s\n", role_of(message));
         status = add_copy(c, head);
+        size_t first = c->count;
         if (!status && content) status = qv__content_add(c, content);
+        if (!status) status = qv__placeholders_settle(c, first);
         if (!status && (i + 1 < count || !options->continue_final_message)) status = add_copy(c, "<|im_end|>\n");
     }
     if (!status && options->add_generation_prompt) status = add_copy(c, "<|im_start|>assistant\n");

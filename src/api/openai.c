@@ -88,7 +88,8 @@ static qv_status read_echo(qv__embed_reader *p) {
 
 /* `input`, or `messages` in its place. */
 static qv_status read_input(qv__embed_reader *p) {
-    const json_t *o = p->out->body.root, *input = qv__field(o, "input"), *messages = qv__field(o, "messages");
+    const json_t *o = p->out->body.root, *input = qv__field(o, "input"),
+                 *messages = input ? NULL : qv__field(o, "messages"); /* beside input they are ignored, like vLLM's */
     if (input || !messages)
         return qv__read_inputs(p, "input", input, QV__TAKE_TEXT | QV__TAKE_IDS | QV__TAKE_OBJECT | QV__TAKE_CHAT);
     const json_t *first = json_array_get(messages, 0), *role = json_is_array(first) ? json_array_get(first, 0) : first;

@@ -1,9 +1,12 @@
 """What holds in every form that has a place for it: texts that are URLs, dimensions, fields that all have in common."""
+import base64
+import os
 import re
 
 import numpy as np
 import pytest
 
+import harness
 from test_forms import PICTURE, good, same, vector
 from test_load import wait_for
 from wire import post
@@ -148,6 +151,22 @@ def test_older_items_of_jina(null):
     assert same(vector(null, with_source), vector(null, {"text": "ab"}))
 
 
+@pytest.mark.parametrize("text, parts", [("{}x", ["{}", "x"]), ("a{}x", ["a", "{}", "x"])])
+def test_a_place_written_into_the_text_is_the_pictures(server, text, parts):
+    """As older clients of vLLM send it, beside the picture: the picture stands there once."""
+    with open(os.path.join(harness.ASSETS, "frame0.png"), "rb") as f:
+        picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(f.read()).decode()}}
+    place = "<|vision_start|><|image_pad|><|vision_end|>"
+    for fields in ({}, {"prompt": "raw", "add_generation_prompt": True}):
+        def ask(content, fields=fields):
+            return good(server, "/v1/embeddings", {"messages": [{"role": "user", "content": content}], "echo": "prompts", **fields})
+        wanted = ask([picture if part == "{}" else part for part in parts])
+        found = ask([picture, {"type": "text", "text": text.format(place)}])
+        assert found["data"] == wanted["data"] and found["qvec"] == wanted["qvec"]
+        status, answer = server.post("/v1/embeddings", {"messages": [{"role": "user", "content": [picture, text.format(place * 2)]}]})
+        assert status == 400 and "Found more" in answer["error"]["message"]
+
+
 # ---- fields that all have in common ----
 
 PLAIN = {"/v1/embeddings": {"input": "a"}, "/pooling": {"input": "a"}, "/embed": {"inputs": "a"}, "/v2/embed": {"texts": ["a"]},
@@ -252,7 +271,8 @@ def test_every_documented_field_is_read(start_null):
         schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
         unread = properties(document["components"]["schemas"], schema)
         assert len(unread) > 15
-        others = {"/v1/embeddings": [{"input": "a", "normalized": None}], "/rerank": [{"query": "a", "texts": ["b"]}]}
+        others = {"/v1/embeddings": [{"messages": CHAT}, {"input": "a", "normalized": None}], "/pooling": [{"messages": CHAT}],
+                  "/rerank": [{"query": "a", "texts": ["b"]}]}
         for base in [plain, *others.get(path, [])]:
             start = len(server.log_text())
             for name in unread - set(base):
