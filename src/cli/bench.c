@@ -10,9 +10,9 @@ static const struct {
     int (*run)(int argc, char **argv);
 } benchmarks[] = {
     {"serve", "bench serve", "how a server answers under load, whichever make it is", qv__command_bench_serve},
-    {"latency", "bench latency", "how long one call with a batch of texts takes, in process",
+    {"latency", "bench latency", "how long one call with a batch of inputs takes, in process",
      qv__command_bench_latency},
-    {"throughput", "bench throughput", "how many texts a second, all at once and in process",
+    {"throughput", "bench throughput", "how many inputs a second, all at once and in process",
      qv__command_bench_throughput},
 };
 

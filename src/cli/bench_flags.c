@@ -42,41 +42,12 @@ const qv__option qv__bench_model_rows[QV__BENCH_MODEL_ROWS] = {
     QV__ROW("lora-modules", LIST, AT(lora), "NAME", "Names that requests ask for in turns, in place of the model's."),
 };
 
-const qv__option qv__bench_data_rows[QV__BENCH_DATA_ROWS] = {
-    QV__ROW("dataset-name", CHOICE, AT(dataset), "NAME",
-            "random: texts of random tokens; random-mm: with random pictures and videos; random-rerank: a query and "
-            "documents (what "
-            "random means for vllm-rerank); custom, hf, sharegpt: a local file. Default: random.",
-            .choices = "random|random-mm|random-rerank|custom|hf|sharegpt"),
-    QV__ROW("dataset-path", TEXT, AT(dataset_path), "FILE",
-            "JSON Lines or one JSON array of objects with prompt, text or input; query and documents; conversations; "
-            "image, images, video or videos."),
+const qv__option qv__bench_input_rows[QV__BENCH_INPUT_ROWS] = {
     QV__ROW("num-prompts", INT, AT(prompts), "N", "Inputs in all. Default: 1000.", .min = 1, .max = 1 << 24),
-    QV__ROW("random-input-len", COUNT, AT(input_len), "N", "Tokens of an input, special ones included. Default: 1024.",
-            .min = 1, .max = QV__TEXT_TOKENS_MAX),
-    QV__ROW("input-len", COUNT, AT(input_len), "N", "The same.", .min = 1, .max = QV__TEXT_TOKENS_MAX),
-    QV__ROW("random-output-len", INT, AT(output_len), "N", "Taken because vLLM has it; nothing is generated.", .min = 0,
-            .max = INT32_MAX),
-    QV__ROW("output-len", INT, AT(output_len), "N", "The same.", .min = 0, .max = INT32_MAX),
-    QV__ROW("random-range-ratio", NUMBER, AT(range_ratio), "R",
-            "Lengths are drawn from [N(1-R), N(1+R)] instead of all being N. Default: 0.", .min = 0, .max = 1),
-    QV__ROW("random-prefix-len", COUNT, AT(prefix_len), "N",
-            "Tokens, besides, that all texts begin with in common. Default: 0.", .min = 0, .max = QV__TEXT_TOKENS_MAX),
     QV__ROW("random-batch-size", INT, AT(batch_size), "N",
             "Inputs of one request, so that there are num-prompts / N requests. Default: 1.", .min = 1, .max = 1 << 20),
     QV__ROW("no-reranker", SWITCH, AT(no_reranker), NULL,
             "random-rerank for an embedding model: query and document have the full length each."),
-    QV__ROW("random-mm-base-items-per-request", INT, AT(mm_items), "N", "Pictures and videos of a request. Default: 1.",
-            .min = 0, .max = 4096),
-    QV__ROW("random-mm-num-mm-items-range-ratio", NUMBER, AT(mm_ratio), "R",
-            "Their number is drawn from [N(1-R), N(1+R)]. Default: 0.", .min = 0, .max = 1),
-    QV__ROW("random-mm-limit-mm-per-prompt", TEXT, AT(mm_limit), "JSON",
-            "Most of a request, by kind. Default: {\"image\":255,\"video\":1}."),
-    QV__ROW(
-        "random-mm-bucket-config", TEXT, AT(mm_buckets), "CONFIG",
-        "Sizes and their shares: {(height, width, frames): share, ...}. 1 frame: a picture, as JPEG; more: a video, "
-        "as MP4 (mp4v) of 30 frames a second. Default: {(256, 256, 1): 0.5, (720, 1280, 1): 0.5}."),
-    QV__ROW("seed", INT, AT(seed), "N", "Of texts, pictures and arrivals. Default: 0.", .min = 0, .max = INT64_MAX),
 };
 
 const qv__option qv__bench_load_rows[QV__BENCH_LOAD_ROWS] = {
@@ -224,16 +195,12 @@ static bool check_extra_body(qv__bench_serve *b) {
 }
 
 static bool check_data(qv__bench_serve *b) {
-    bool random = !strncmp(b->dataset, "random", 6);
-    if (random && b->dataset_path)
-        qv__complain("--dataset-path belongs to --dataset-name custom, hf or sharegpt, not to %s", b->dataset);
-    else if (!random && !b->dataset_path)
-        qv__complain("--dataset-name %s needs --dataset-path FILE", b->dataset);
-    else if (random && b->skip_tokenizer)
-        qv__complain("random texts need a tokenizer: no --skip-tokenizer-init with --dataset-name %s", b->dataset);
+    if (!qv__data_check(&b->data)) return false;
+    if (qv__data_is_random(&b->data) && b->skip_tokenizer)
+        qv__complain("random texts need a tokenizer: no --skip-tokenizer-init with --dataset-name %s", b->data.name);
     else if (b->batch_size > 1 && !qv__backend_takes_lists(b->kind))
         qv__complain("--random-batch-size needs a back end that takes several texts; %s takes one", b->backend);
-    else if (!strcmp(b->dataset, "random-rerank") && b->kind != QV__BACKEND_RERANK)
+    else if (!strcmp(b->data.name, "random-rerank") && b->kind != QV__BACKEND_RERANK)
         qv__complain("--dataset-name random-rerank needs --backend vllm-rerank");
     else
         return true;

@@ -24,8 +24,6 @@ typedef struct {
 #define AT(field) offsetof(latency, field)
 
 static const qv__option rows[] = {
-    QV__ROW("input-len", COUNT, AT(work_flags.input_len), "N", "Tokens of an input. Default: 32.", .min = 1,
-            .max = QV__TEXT_TOKENS_MAX),
     QV__ROW("batch-size", INT, AT(batch_size), "N", "Inputs of a call. Default: 8.", .min = 1, .max = 1 << 20),
     QV__ROW("num-iters", INT, AT(iterations), "N", "Calls that are measured. Default: 30.", .min = 1, .max = 1 << 24),
     QV__ROW("num-iters-warmup", INT, AT(warmups), "N", "Calls before them. Default: 10.", .min = 0, .max = 1 << 24),
@@ -74,7 +72,7 @@ static void write_json(const latency *l, double mean, const double *sorted, qv__
     qv__buffer_printf(json,
                       "}, \"batch_size\": %lld, \"input_len\": %lld, \"total_num_tokens\": %lld, "
                       "\"tokens_per_second\": %.9g}\n",
-                      (long long)l->batch_size, (long long)l->work_flags.input_len, (long long)l->tokens,
+                      (long long)l->batch_size, (long long)l->work_flags.data.input_len, (long long)l->tokens,
                       (double)l->tokens / (mean * (double)l->count));
 }
 
@@ -101,7 +99,8 @@ static int run(latency *l) {
     qv_error err = {0};
     l->seconds = qv__alloc_array((size_t)l->iterations, sizeof *l->seconds);
     if (!l->seconds) return qv__complain("out of memory"), QV__EXIT_FAILED;
-    int opened = qv__work_open(&l->work, &l->work_flags, &l->model, (size_t)l->batch_size);
+    int opened =
+        qv__work_open(&l->work, &l->work_flags, &l->model, (size_t)l->batch_size, (size_t)(l->iterations + l->warmups));
     if (opened) return opened;
     qv__interrupts_note();
     qv_status status = measure_all(l, &err);
@@ -116,26 +115,29 @@ static int run(latency *l) {
 
 int qv__command_bench_latency(int argc, char **argv) {
     latency l = {.model = qv__model_flags_default(),
-                 .work_flags = {.input_len = 32, .prompt = "raw", .dataset_name = "random"},
+                 .work_flags = {.data = qv__data_flags_default(32)},
                  .batch_size = 8,
                  .iterations = 30,
                  .warmups = 10};
     qv__option_set sets[] = {
         {"Calls", rows, sizeof rows / sizeof *rows, &l},
         {"Calls", qv__work_rows, QV__WORK_ROWS, &l.work_flags},
+        {"Inputs", qv__data_rows, QV__DATA_ROWS, &l.work_flags.data},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &l.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &l.model},
     };
     qv__usage usage = {
         .name = "bench latency",
-        .summary = "how long one call with a batch of texts takes, in process",
+        .summary = "how long one call with a batch of inputs takes, in process",
         .examples =
             "  qvec bench latency --input-len 200 --batch-size 1\n"
             "  qvec bench latency Qwen/Qwen3-VL-Embedding-2B --batch-size 4 --num-iters 10 --output-json l.json\n",
         .usage = "[MODEL] [flags]",
         .sets = sets,
         .set_count = sizeof sets / sizeof *sets,
+        .notes = qv__work_notes,
         .max_positionals = 1,
+        .vllm_flags = {qv__compat_serve, qv__compat_generation},
     };
     qv__words words = {0};
     qv__parsed parsed = qv__options_parse(&usage, argc, argv, &words);

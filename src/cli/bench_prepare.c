@@ -1,6 +1,5 @@
 /* From flags to requests: the server, the model's name and tokenizer, texts and pictures, bodies, arrivals. */
 #include <jansson.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +15,7 @@
 #include "cli/console.h"
 #include "store/checkpoint.h"
 
-enum { RETRY_NS = 100000000, FILE_MAX = 1 << 30 };
+enum { RETRY_NS = 100000000 };
 #define MODELS_TIMEOUT_S 10
 
 static int say(const qv_error *err, int status) {
@@ -142,7 +141,7 @@ static qv_status find_model(qv__bench_serve *b, qv_error *err) {
         status = qv__fail(err, QV_NO_MEMORY, "out of memory");
     else {
         status = find_tokenizer(b, root, err);
-        bool needed = !strncmp(b->dataset, "random", 6) || b->tokenizer;
+        bool needed = qv__data_is_random(&b->data) || b->tokenizer;
         if (status && !needed) status = QV_OK;
     }
     qv__free(id);
@@ -152,47 +151,18 @@ static qv_status find_model(qv__bench_serve *b, qv_error *err) {
 
 /* ---- samples ---- */
 
-/* A limit by its name; what is there without one stays. */
-static bool read_limit(const json_t *limits, const char *name, int64_t *most) {
-    const json_t *value = json_object_get(limits, name);
-    if (!value) return true;
-    *most = json_integer_value(value);
-    return json_is_integer(value) && *most >= 0;
-}
-
-static qv_status read_mm_limit(const qv__bench_serve *b, int64_t *images, int64_t *videos, qv_error *err) {
-    *images = 255;
-    *videos = 1;
-    if (!b->mm_limit) return QV_OK;
-    json_t *limits = json_loads(b->mm_limit, 0, NULL);
-    bool fine = json_is_object(limits) && read_limit(limits, "image", images) && read_limit(limits, "video", videos);
-    json_decref(limits);
-    if (fine) return QV_OK;
-    return qv__fail(err, QV_INVALID_ARGUMENT,
-                    "--random-mm-limit-mm-per-prompt takes {\"image\":N,\"video\":N}, not %.80s", b->mm_limit);
-}
-
 static qv_status make_random(qv__bench_serve *b, qv__random *random, qv_error *err) {
     qv__texts texts = {0};
     const int32_t *suffix;
-    qv__random_samples o = {.texts = &texts,
-                            .random = random,
-                            .inputs = b->prompts,
-                            .length = b->input_len,
-                            .special = (int64_t)qv__tokenizer_suffix(b->opened, &suffix),
-                            .prefix = b->prefix_len,
-                            .batch_size = b->batch_size,
-                            .range_ratio = b->range_ratio,
-                            .whole_length = b->no_reranker,
-                            .media = strcmp(b->dataset, "random-mm") ? 0 : b->mm_items,
-                            .media_ratio = b->mm_ratio,
-                            .stop = qv__is_interrupted};
-    qv_status status = read_mm_limit(b, &o.images_max, &o.videos_max, err);
-    if (!status) status = qv__buckets_parse(b->mm_buckets, o.buckets, &o.bucket_count, err);
-    if (!status) status = qv__texts_open(b->opened, &texts, err);
-    bool reranks = b->kind == QV__BACKEND_RERANK;
-    if (!status)
-        status = reranks ? qv__samples_random_rerank(&o, &b->samples, err) : qv__samples_random(&o, &b->samples, err);
+    qv__data_wish wish = {.texts = &texts,
+                          .random = random,
+                          .inputs = b->prompts,
+                          .batch_size = b->batch_size,
+                          .special = (int64_t)qv__tokenizer_suffix(b->opened, &suffix),
+                          .reranks = b->kind == QV__BACKEND_RERANK,
+                          .whole_length = b->no_reranker};
+    qv_status status = qv__texts_open(b->opened, &texts, err);
+    if (!status) status = qv__data_random(&b->data, &wish, &b->samples, err);
     qv__texts_close(&texts);
     return status;
 }
@@ -215,15 +185,7 @@ static qv_status count_tokens(qv__bench_serve *b, qv_error *err) {
 }
 
 static qv_status read_samples(qv__bench_serve *b, qv_error *err) {
-    char *text = NULL, folder[PATH_MAX] = ".";
-    const char *slash = strrchr(b->dataset_path, '/');
-    size_t size = 0;
-    if (slash && (size_t)(slash - b->dataset_path) < sizeof folder - 1)
-        snprintf(folder, sizeof folder, "%.*s", slash == b->dataset_path ? 1 : (int)(slash - b->dataset_path),
-                 b->dataset_path);
-    qv_status status = qv__file_read(b->dataset_path, FILE_MAX, &text, &size, err);
-    if (!status) status = qv__samples_parse(text, size, b->dataset_path, folder, (size_t)b->prompts, &b->samples, err);
-    qv__free(text);
+    qv_status status = qv__data_read(&b->data, (size_t)b->prompts, &b->samples, err);
     return status ? status : count_tokens(b, err);
 }
 
@@ -303,8 +265,8 @@ int qv__bench_prepare(qv__bench_serve *b) {
     if (!b->request_id_prefix) b->request_id_prefix = prefix;
     if (find_server(b, &err)) return say(&err, err.code == QV_IO ? QV__EXIT_FAILED : QV__EXIT_USAGE);
     if (find_model(b, &err)) return say(&err, QV__EXIT_MODEL);
-    qv__random_seed(&random, (uint64_t)b->seed);
-    qv_status status = b->dataset_path ? read_samples(b, &err) : make_random(b, &random, &err);
+    qv__random_seed(&random, (uint64_t)b->data.seed);
+    qv_status status = b->data.path ? read_samples(b, &err) : make_random(b, &random, &err);
     if (!status) status = make_messages(b, &err);
     if (status) return say(&err, status == QV_NO_MEMORY ? QV__EXIT_FAILED : QV__EXIT_USAGE);
     if (make_arrivals(b, &random, &err)) return say(&err, QV__EXIT_FAILED);

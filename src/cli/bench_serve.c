@@ -193,12 +193,9 @@ int qv__command_bench_serve(int argc, char **argv) {
                          .host = "127.0.0.1",
                          .port = 8000,
                          .model = qv__model_flags_default(),
-                         .dataset = "random",
-                         .mm_buckets = "{(256, 256, 1): 0.5, (720, 1280, 1): 0.5}",
+                         .data = qv__data_flags_default(1024),
                          .prompts = 1000,
-                         .input_len = 1024,
                          .batch_size = 1,
-                         .mm_items = 1,
                          .rate = "inf",
                          .burstiness = "1",
                          .threads = 1,
@@ -208,7 +205,8 @@ int qv__command_bench_serve(int argc, char **argv) {
     qv__option_set sets[] = {
         {"Server", qv__bench_server_rows, QV__BENCH_SERVER_ROWS, &b},
         {"Model", qv__bench_model_rows, QV__BENCH_MODEL_ROWS, &b},
-        {"Inputs", qv__bench_data_rows, QV__BENCH_DATA_ROWS, &b},
+        {"Inputs", qv__bench_input_rows, QV__BENCH_INPUT_ROWS, &b},
+        {"Inputs", qv__data_rows, QV__DATA_ROWS, &b.data},
         {"Load", qv__bench_load_rows, QV__BENCH_LOAD_ROWS, &b},
         {"Report", qv__bench_report_rows, QV__BENCH_REPORT_ROWS, &b},
     };

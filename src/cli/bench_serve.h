@@ -9,6 +9,7 @@
 #include "bench/load.h"
 #include "bench/payload.h"
 #include "bench/schedule.h"
+#include "cli/bench_data.h"
 #include "cli/model_flags.h"
 
 enum { QV__PERCENTILES_MAX = 32, QV__PROBES_MAX = 100000 };
@@ -37,9 +38,8 @@ typedef struct {
     bool skip_tokenizer;
     qv__words lora; /* names that requests ask for in turns, instead of the model's */
     /* the data set */
-    const char *dataset, *dataset_path, *mm_limit, *mm_buckets;
-    int64_t prompts, input_len, output_len, prefix_len, batch_size, seed, mm_items;
-    double range_ratio, mm_ratio;
+    qv__data_flags data;
+    int64_t prompts, batch_size;
     bool no_reranker;
     /* the load */
     const char *rate, *burstiness, *ramp, *request_id_prefix;
@@ -75,12 +75,12 @@ typedef struct {
 } qv__bench_serve;
 
 /* bench_flags.c */
-extern const qv__option qv__bench_server_rows[], qv__bench_model_rows[], qv__bench_data_rows[], qv__bench_load_rows[],
+extern const qv__option qv__bench_server_rows[], qv__bench_model_rows[], qv__bench_input_rows[], qv__bench_load_rows[],
     qv__bench_report_rows[];
 enum {
     QV__BENCH_SERVER_ROWS = 7,
     QV__BENCH_MODEL_ROWS = 6,
-    QV__BENCH_DATA_ROWS = 16,
+    QV__BENCH_INPUT_ROWS = 3,
     QV__BENCH_LOAD_ROWS = 12,
     QV__BENCH_REPORT_ROWS = 13,
 };

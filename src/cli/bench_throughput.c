@@ -32,10 +32,6 @@ typedef struct {
 
 static const qv__option rows[] = {
     QV__ROW("num-prompts", INT, AT(prompts), "N", "Inputs. Default: 1000.", .min = 1, .max = 1 << 24),
-    QV__ROW("input-len", COUNT, AT(work_flags.input_len), "N", "Tokens of an input. Default: 1024.", .min = 1,
-            .max = QV__TEXT_TOKENS_MAX),
-    QV__ROW("random-input-len", COUNT, AT(work_flags.input_len), "N", "The same.", .min = 1,
-            .max = QV__TEXT_TOKENS_MAX),
     QV__ROW("disable-tqdm", SWITCH, AT(no_progress), NULL, "No progress line on a terminal."),
 };
 
@@ -93,15 +89,14 @@ static bool report(const throughput *t, double seconds) {
 }
 
 static int run(throughput *t) {
-    int opened = qv__work_open(&t->work, &t->work_flags, &t->model, (size_t)t->prompts);
+    int opened = qv__work_open(&t->work, &t->work_flags, &t->model, (size_t)t->prompts, 1);
     if (opened) return opened;
     qv__interrupts_note();
     if (qv__work_fill(&t->work, &t->err)) {
         qv__complain("%s", t->err.message);
         return qv__is_interrupted() ? QV__EXIT_INTERRUPTED : QV__EXIT_FAILED;
     }
-    qv__complain("computing %lld inputs of about %lld tokens", (long long)t->prompts,
-                 (long long)t->work_flags.input_len);
+    qv__complain("computing %lld inputs", (long long)t->prompts);
     qv__progress progress;
     qv__progress_start(&progress, !t->no_progress);
     pthread_t thread;
@@ -114,24 +109,26 @@ static int run(throughput *t) {
 }
 
 int qv__command_bench_throughput(int argc, char **argv) {
-    throughput t = {.model = qv__model_flags_default(),
-                    .work_flags = {.input_len = 1024, .prompt = "raw", .dataset_name = "random"},
-                    .prompts = 1000};
+    throughput t = {
+        .model = qv__model_flags_default(), .work_flags = {.data = qv__data_flags_default(1024)}, .prompts = 1000};
     qv__option_set sets[] = {
         {"Inputs", rows, sizeof rows / sizeof *rows, &t},
+        {"Inputs", qv__data_rows, QV__DATA_ROWS, &t.work_flags.data},
         {"Inputs", qv__work_rows, QV__WORK_ROWS, &t.work_flags},
         {"Model", qv__model_rows, QV__MODEL_ROWS, &t.model},
         {"Model", qv__compute_rows, QV__COMPUTE_ROWS, &t.model},
     };
     qv__usage usage = {
         .name = "bench throughput",
-        .summary = "how many texts a second, all at once and in process",
+        .summary = "how many inputs a second, all at once and in process",
         .examples = "  qvec bench throughput --num-prompts 200 --input-len 200\n"
                     "  qvec bench throughput Qwen/Qwen3-VL-Reranker-2B --num-prompts 50 --output-json t.json\n",
         .usage = "[MODEL] [flags]",
         .sets = sets,
         .set_count = sizeof sets / sizeof *sets,
+        .notes = qv__work_notes,
         .max_positionals = 1,
+        .vllm_flags = {qv__compat_serve, qv__compat_generation},
     };
     qv__words words = {0};
     qv__parsed parsed = qv__options_parse(&usage, argc, argv, &words);

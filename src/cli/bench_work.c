@@ -1,5 +1,6 @@
 #include "cli/bench_work.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,126 +9,230 @@
 #include "cli/console.h"
 #include "lib/session.h"
 
+enum { BATCH_MAX = 1 << 24, JOBS_AHEAD = 8 }; /* records of all batches; queries that are computed together */
+
 #define AT(field) offsetof(qv__work_flags, field)
 
 const qv__option qv__work_rows[QV__WORK_ROWS] = {
-    QV__ROW("random-range-ratio", NUMBER, AT(range_ratio), "R",
-            "Lengths are drawn from [N(1-R), N(1+R)] instead of all being N. Default: 0.", .min = 0, .max = 1),
-    QV__ROW("dataset-name", CHOICE, AT(dataset_name), "NAME",
-            "random: texts of random tokens, new ones for each call. Default: random.", .choices = "random"),
     QV__ROW("prompt", CHOICE, AT(prompt), "RECIPE",
             "raw: exactly N tokens, the end token included; official: N tokens and the published prompt around them. A "
-            "reranker always has its prompt around a query of N/2-1 and a document of the rest. Default: raw.",
+            "reranker always has its prompt around a query of N/2-1 and a document of the rest. Default: raw, and "
+            "official around pictures and videos.",
             .choices = "official|raw"),
-    QV__ROW("seed", INT, AT(seed), "N", "Of the random texts. Default: 0.", .min = 0, .max = INT64_MAX),
     QV__ROW("output-json", TEXT, AT(output_json), "FILE", "The figures as one JSON object. Default: none."),
-    QV__ROW("output-len", INT, AT(output_len), "N", "Taken because vLLM has it; nothing is generated here.", .min = 0,
-            .max = INT32_MAX),
-    QV__ROW("random-output-len", INT, AT(output_len), "N", "The same.", .min = 0, .max = INT32_MAX),
 };
 
-static void drop_answers(qv__work_batch *b) {
-    if (b->vectors) qv_embedding_clear(b->vectors, b->count);
-}
+const char qv__work_notes[] = "Of a file, an input is one text, with the pictures and videos of its record; a record "
+                              "with several texts is as many\n"
+                              "inputs, and for a reranker a query with its documents.\n\n"
+                              "Flags of vLLM's benchmark that mean nothing here (--n, --use-beam-search, --profile, "
+                              "the engine's) are taken when they\n"
+                              "change nothing; a line says so. Left out are --backend, --async-engine, LoRA and data "
+                              "sets that come from the network.";
+
+/* ---- opening ---- */
 
 static void close_batch(qv__work_batch *b) {
-    drop_answers(b);
+    if (b->vectors) qv_embedding_clear(b->vectors, b->count);
     qv__free(b->inputs);
-    qv__free(b->parts);
+    qv__free(b->groups);
     qv__free(b->vectors);
     qv__free(b->scores);
-    qv__buffer_clear(&b->texts);
+    qv__arena_clear(&b->arena);
     *b = (qv__work_batch){0};
 }
 
-static qv_status open_batch(qv__work_batch *b, size_t count, bool reranks, qv_error *err) {
-    b->count = count;
-    b->inputs = qv__calloc(count, sizeof *b->inputs);
-    b->parts = qv__calloc(count, sizeof *b->parts);
-    if (reranks)
-        b->scores = qv__calloc(count, sizeof *b->scores);
-    else
-        b->vectors = qv__calloc(count, sizeof *b->vectors);
-    if (b->inputs && b->parts && (b->scores || b->vectors)) return QV_OK;
-    return qv__fail(err, QV_NO_MEMORY, "out of memory for a batch of %zu inputs", count);
+static qv_status no_memory(const qv__work *work, qv_error *err) {
+    return qv__fail(err, QV_NO_MEMORY, "out of memory for a batch of %zu inputs", work->batch.count);
 }
 
-int qv__work_open(qv__work *work, const qv__work_flags *flags, const qv__model_flags *model, size_t batch_size) {
+static qv_status open_batch(qv__work *work, size_t count, qv_error *err) {
+    qv__work_batch *b = &work->batch;
+    b->count = count;
+    b->inputs = qv__calloc(count, sizeof *b->inputs);
+    if (work->reranks) {
+        b->scores = qv__calloc(count, sizeof *b->scores);
+        b->groups = qv__calloc(count, sizeof *b->groups);
+        return b->inputs && b->scores && b->groups ? QV_OK : no_memory(work, err);
+    }
+    b->vectors = qv__calloc(count, sizeof *b->vectors);
+    return b->inputs && b->vectors ? QV_OK : no_memory(work, err);
+}
+
+static qv_status check_task(const qv__work *work, qv_error *err) {
+    const char *name = work->flags->data.name;
+    if (!work->reranks && !strcmp(name, "random-rerank"))
+        return qv__fail(err, QV_WRONG_TASK, "--dataset-name random-rerank needs a reranker");
+    if (work->reranks && !strcmp(name, "random-mm"))
+        return qv__fail(err, QV_WRONG_TASK, "--dataset-name random-mm has no queries; give a reranker a file");
+    return QV_OK;
+}
+
+static qv_status open_data(qv__work *work, size_t batches, qv_error *err) {
+    const qv__data_flags *data = &work->flags->data;
+    size_t count = work->batch.count;
+    if (qv__data_is_random(data)) return qv__texts_open(work->model->tokenizer, &work->texts, err);
+    if (batches > BATCH_MAX / count)
+        return qv__fail(err, QV_TOO_LARGE, "%zu batches of %zu inputs; at most %d inputs from a file", batches, count,
+                        BATCH_MAX);
+    return qv__data_read(data, batches * count, &work->samples, err); /* every record has an input at least */
+}
+
+int qv__work_open(qv__work *work, const qv__work_flags *flags, const qv__model_flags *model, size_t batch_size,
+                  size_t batches) {
     qv_error err = {0};
     *work = (qv__work){.flags = flags};
+    if (!qv__data_check(&flags->data)) return QV__EXIT_USAGE;
     if (!qv__model_flags_open(model, QV_TASK_AUTO, NULL, &work->model)) return QV__EXIT_MODEL;
     work->reranks = work->model->task == QV_TASK_RERANK;
-    qv__random_seed(&work->random, (uint64_t)flags->seed);
-    qv_status status = qv__texts_open(work->model->tokenizer, &work->texts, &err);
-    if (!status) status = open_batch(&work->batch, batch_size, work->reranks, &err);
+    qv__random_seed(&work->random, (uint64_t)flags->data.seed);
+    qv_status status = check_task(work, &err);
+    if (!status) status = open_batch(work, batch_size, &err);
+    if (!status) status = open_data(work, batches, &err);
     if (!status) return QV__EXIT_DONE;
     qv__complain("%s", err.message);
-    return QV__EXIT_FAILED;
+    return status == QV_NO_MEMORY ? QV__EXIT_FAILED : QV__EXIT_USAGE;
 }
 
 void qv__work_close(qv__work *work) {
     close_batch(&work->batch);
+    qv__samples_clear(&work->samples);
     qv__texts_close(&work->texts);
     qv_model_close(&work->model);
 }
 
-/* ---- texts ---- */
+/* ---- inputs ---- */
 
-/* Appends a text; its part points into the buffer only once all texts are there, so `data` is its offset until then. */
-static qv_status add_text(qv__work *work, int64_t tokens, qv_part *part, size_t *offset, qv_error *err) {
-    qv__buffer *texts = &work->batch.texts;
-    *offset = texts->size;
-    qv_status status = qv__texts_make(&work->texts, &work->random, tokens < 1 ? 1 : tokens, NULL, texts, err);
-    *part = (qv_part){.kind = QV_PART_TEXT, .size = texts->size - *offset};
+/* seen: there are pictures. */
+static bool is_raw(const qv__work *work, bool seen) {
+    return work->flags->prompt ? !strcmp(work->flags->prompt, "raw") : !seen;
+}
+
+static qv_status make_random(qv__work *work, qv_error *err) {
+    const int32_t *ids;
+    int64_t count = (int64_t)work->batch.count;
+    bool raw = is_raw(work, !strcmp(work->flags->data.name, "random-mm"));
+    qv__data_wish wish = {.texts = &work->texts,
+                          .random = &work->random,
+                          .inputs = count,
+                          .batch_size = work->reranks ? count : 1,
+                          .special = raw ? (int64_t)qv__tokenizer_suffix(work->model->tokenizer, &ids) : 0,
+                          .reranks = work->reranks};
+    qv__samples_clear(&work->samples);
+    work->record = work->text = 0;
+    return qv__data_random(&work->flags->data, &wish, &work->samples, err);
+}
+
+static qv_part text_part(const char *text) {
+    return (qv_part){.kind = QV_PART_TEXT, .data = text, .size = strlen(text)};
+}
+
+/* A text of a sample, and its media where they go with one. */
+static qv_status make_input(qv__work *work, const qv__sample *s, const char *text, qv_input *out, qv_error *err) {
+    if (s->media_count && (work->reranks || s->text_count != 1))
+        return qv__fail(err, QV_INVALID_ARGUMENT, "record %zu: pictures go with one text, and with no query",
+                        work->record + 1);
+    qv_part *parts = qv__arena_alloc(&work->batch.arena, 1 + s->media_count, sizeof *parts);
+    if (!parts) return no_memory(work, err);
+    parts[0] = text_part(text);
+    for (size_t i = 0; i < s->media_count; i++) {
+        qv_part_kind kind = s->media[i].video ? QV_PART_VIDEO_FILE : QV_PART_IMAGE_FILE;
+        parts[i + 1] = (qv_part){.kind = kind, .data = s->media[i].url};
+    }
+    bool raw = !work->reranks && is_raw(work, s->media_count > 0);
+    *out = (qv_input){.parts = parts, .part_count = 1 + s->media_count};
+    out->prompt = raw ? QV_PROMPT_RAW : QV_PROMPT_OFFICIAL;
+    return QV_OK;
+}
+
+/* The sample whose turn it is. */
+static const qv__sample *current(const qv__work *work) {
+    return &work->samples.items[work->record];
+}
+
+static void advance(qv__work *work) {
+    if (++work->text < current(work)->text_count) return;
+    work->text = 0;
+    work->record = (work->record + 1) % work->samples.count;
+}
+
+static qv_status take_inputs(qv__work *work, qv_error *err) {
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < work->batch.count && !status; i++) {
+        const qv__sample *s = current(work);
+        status = make_input(work, s, s->texts[work->text], &work->batch.inputs[i], err);
+        advance(work);
+    }
     return status;
 }
 
-/* Of a whole input, as --random-range-ratio asks. */
-static int64_t draw_length(qv__work *work) {
-    double n = (double)work->flags->input_len, r = work->flags->range_ratio;
-    int64_t low = (int64_t)(n * (1 - r)), high = (int64_t)(n * (1 + r) + 0.999999);
-    if (low < 1) low = 1;
-    return r > 0 ? low + (int64_t)qv__random_below(&work->random, (uint64_t)(high - low + 1)) : work->flags->input_len;
+/* Documents of the current record from input `from` on, as many as there is room for. */
+static qv_status take_group(qv__work *work, size_t from, qv_error *err) {
+    qv__work_batch *b = &work->batch;
+    const qv__sample *s = current(work);
+    qv__work_group *group = &b->groups[b->group_count++];
+    if (s->text_count < 2)
+        return qv__fail(err, QV_INVALID_ARGUMENT, "record %zu: a reranker needs query and documents", work->record + 1);
+    *group = (qv__work_group){.from = from};
+    qv_status status = make_input(work, s, s->texts[0], &group->query, err);
+    if (!work->text) work->text = 1;
+    do {
+        if (!status) status = make_input(work, s, s->texts[work->text], &b->inputs[from + group->count], err);
+        group->count++;
+        advance(work);
+    } while (!status && work->text && from + group->count < b->count);
+    return status;
 }
 
-static int64_t special_tokens(const qv__work *work) {
-    const int32_t *ids;
-    return strcmp(work->flags->prompt, "raw") ? 0 : (int64_t)qv__tokenizer_suffix(work->model->tokenizer, &ids);
+static qv_status take_groups(qv__work *work, qv_error *err) {
+    qv__work_batch *b = &work->batch;
+    qv_status status = QV_OK;
+    b->group_count = 0;
+    for (size_t done = 0; done < b->count && !status; done += b->groups[b->group_count - 1].count)
+        status = take_group(work, done, err);
+    return status;
 }
 
 qv_status qv__work_fill(qv__work *work, qv_error *err) {
+    qv__arena_clear(&work->batch.arena);
+    qv_status status = qv__data_is_random(&work->flags->data) ? make_random(work, err) : QV_OK;
+    if (status) return status;
+    return work->reranks ? take_groups(work, err) : take_inputs(work, err);
+}
+
+/* ---- running ---- */
+
+static qv_status start_group(qv__work *work, size_t i, qv_job **job, qv_error *err) {
     qv__work_batch *b = &work->batch;
-    size_t query_at = 0, *offsets = qv__alloc_array(b->count, sizeof *offsets);
-    int64_t query = work->reranks ? work->flags->input_len / 2 - 1 : 0;
-    if (!offsets) return qv__fail(err, QV_NO_MEMORY, "out of memory for a batch of %zu inputs", b->count);
-    b->texts.size = 0;
-    qv_status status = work->reranks ? add_text(work, query, &b->query_part, &query_at, err) : QV_OK;
-    for (size_t i = 0; i < b->count && !status; i++) {
-        if (qv__is_interrupted()) status = qv__fail(err, QV_CANCELLED, "interrupted while texts were made");
-        if (status) break;
-        int64_t less = work->reranks ? query + 1 : special_tokens(work);
-        status = add_text(work, draw_length(work) - less, &b->parts[i], &offsets[i], err);
+    const qv__work_group *g = &b->groups[i];
+    qv_status status =
+        qv_job_rerank(work->model, &g->query, b->inputs + g->from, g->count, b->scores + g->from, job, err);
+    if (!status) qv_job_wait(*job, 0); /* its first documents are on their way */
+    return status;
+}
+
+/* Some queries ahead of the one that is waited for, so that the device has work when one ends. */
+static qv_status run_groups(qv__work *work, qv_error *err) {
+    qv_job *jobs[JOBS_AHEAD] = {0};
+    size_t count = work->batch.group_count;
+    qv_status status = QV_OK, ended;
+    for (size_t i = 0; i < count + JOBS_AHEAD; i++) {
+        qv_job **job = &jobs[i % JOBS_AHEAD];
+        if (*job && status) qv_job_cancel(*job);
+        if (*job && !status) qv_job_wait(*job, INFINITY);
+        ended = qv_job_end(job, status ? NULL : err);
+        if (!status) status = ended;
+        if (!status && i < count) status = start_group(work, i, job, err);
     }
-    for (size_t i = 0; i < b->count && !status; i++) {
-        b->parts[i].data = b->texts.data + offsets[i];
-        b->inputs[i] = (qv_input){.parts = &b->parts[i],
-                                  .part_count = 1,
-                                  .prompt = strcmp(work->flags->prompt, "raw") ? QV_PROMPT_OFFICIAL : QV_PROMPT_RAW};
-    }
-    if (!status && work->reranks) {
-        b->query_part.data = b->texts.data + query_at;
-        b->query = (qv_input){.parts = &b->query_part, .part_count = 1};
-    }
-    qv__free(offsets);
     return status;
 }
 
 qv_status qv__work_run(qv__work *work, int64_t *tokens, qv_error *err) {
     qv__work_batch *b = &work->batch;
     *tokens = 0;
-    drop_answers(b);
-    qv_status status = work->reranks ? qv_model_rerank(work->model, &b->query, b->inputs, b->count, b->scores, err)
-                                     : qv_model_embed(work->model, b->inputs, b->count, b->vectors, err);
+    if (b->vectors) qv_embedding_clear(b->vectors, b->count);
+    qv_status status =
+        work->reranks ? run_groups(work, err) : qv_model_embed(work->model, b->inputs, b->count, b->vectors, err);
     for (size_t i = 0; i < b->count; i++) *tokens += work->reranks ? b->scores[i].tokens : b->vectors[i].tokens;
     return status;
 }

@@ -22,7 +22,8 @@ def table_of(command):
     """The flags in the source of a command's tables."""
     shared = {"embed": ["model_flags", "model_open", "inputs", "wishes", "run_items"], "rerank": ["model_flags", "model_open", "wishes", "run_items"],
               "tokenize": [], "info": ["model_flags"], "serve": ["fetch_flags", "model_flags", "model_open", "serve_door"], "verify": [], "quantize": [],
-              "bench serve": ["bench_flags"], "bench latency": ["bench_work", "model_flags"], "bench throughput": ["bench_work", "model_flags"]}
+              "bench serve": ["bench_flags", "bench_data"], "bench latency": ["bench_work", "bench_data", "model_flags"],
+              "bench throughput": ["bench_work", "bench_data", "model_flags"]}
     names = set()
     for name in [command, *shared[command]]:
         with open(os.path.join(harness.ROOT, "src", "cli", name.replace(" ", "_") + ".c"), encoding="utf-8") as f:
