@@ -1,11 +1,12 @@
 /* The server over a back end that computes nothing: each item takes a set time and answers numbers made from its
  * length. For the tests of everything around the model (framing, limits, overload, hang-ups, closing) and for measuring
  * the server's own cost. It stands in for lib/, engine/ and text/ at their functions; tokens are bytes. Every block-us
- * of its time an item is given up when nobody wants its batch any more; 0: never.
+ * of its time an item is given up when nobody wants its batch any more; 0: never. With hold, nothing is answered before
+ * so many items wait.
  *
  *   null_server [--port N] [--delay-us N] [--block-us N] [--size N] [--max-len N] [--batch N] [--threads N]
  *               [--workers N] [--drain N] [--drain-delay N] [--key K]… [--quiet 1] [--rerank 1]
- *               [any flag of api/limits.c N]
+ *               [--hold N] [any flag of api/limits.c N]
  * Prints its port, serves until SIGTERM, prints "closed". */
 #include <math.h>
 #include <pthread.h>
@@ -21,7 +22,7 @@
 #include "http/server.h"
 
 static struct {
-    int port, delay_us, size, max_len, threads, workers, drain, quiet, rerank, batch, drain_delay, block_us;
+    int port, delay_us, size, max_len, threads, workers, drain, quiet, rerank, batch, drain_delay, block_us, hold;
     qv__limits limits;
     const char *keys[8];
     int key_count;
@@ -41,7 +42,8 @@ static int32_t *zeros; /* [max_len]: the ids of every item */
 /* Up to `batch` waiting items, chained. */
 static qv__item *take_batch(void) {
     pthread_mutex_lock(&lock);
-    while (!first) pthread_cond_wait(&more, &lock);
+    while (!first || stats.waiting_items < o.hold) pthread_cond_wait(&more, &lock);
+    o.hold = 0;
     qv__item *batch = first, *item = first;
     int64_t now = qv__now_ns();
     for (int i = 1;; i++, item = item->next) {
@@ -301,7 +303,8 @@ static bool read_flag(const char *name, const char *value) {
     } flags[] = {{"port", &o.port},       {"delay-us", &o.delay_us}, {"size", &o.size},
                  {"max-len", &o.max_len}, {"threads", &o.threads},   {"workers", &o.workers},
                  {"drain", &o.drain},     {"quiet", &o.quiet},       {"rerank", &o.rerank},
-                 {"batch", &o.batch},     {"block-us", &o.block_us}, {"drain-delay", &o.drain_delay}};
+                 {"batch", &o.batch},     {"block-us", &o.block_us}, {"drain-delay", &o.drain_delay},
+                 {"hold", &o.hold}};
     if (strcmp(name, "key") == 0 && o.key_count < 8) return o.keys[o.key_count++] = value, true;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(name, flags[i].name) == 0) return *flags[i].place = atoi(value), true;
