@@ -29,7 +29,8 @@ MAY_INCLUDE = {
 # Outside libraries and the folders that may know them.
 LIBRARIES = {
     r"jpeglib\.h|jerror\.h|png\.h|webp/.*|tiff(io)?\.h|libav.*|libsw.*": {"media"},
-    r"microhttpd\.h|gnutls/.*": {"http"},
+    r"microhttpd\.h": {"http"},
+    r"gnutls/.*": {"http", "bench"},
     r"curl/.*": {"fetch", "cli"},
     r"pcre2\.h": {"text"},
     r"utf8proc\.h": {"text", "prep"},

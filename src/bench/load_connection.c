@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "bench/load_worker.h"
@@ -42,13 +41,8 @@ static void note_failure(qv__load_worker *w, qv__load_result *r, const char *tex
 
 /* ---- sockets ---- */
 
-static void close_socket(qv__connection *c) {
-    if (c->fd >= 0) close(c->fd);
-    c->fd = -1;
-}
-
 static void drop(qv__load_worker *w, qv__connection *c) {
-    close_socket(c);
+    qv__wire_close(&c->wire);
     qv__answer_clear(&c->answer);
     w->all[c->slot] = w->all[--w->count];
     w->all[c->slot]->slot = c->slot;
@@ -65,7 +59,7 @@ static qv__connection *add(qv__load_worker *w) {
     }
     qv__connection *c = qv__calloc(1, sizeof *c);
     if (!c) return NULL;
-    c->fd = -1;
+    c->wire.fd = -1;
     c->slot = w->count;
     return w->all[w->count++] = c;
 }
@@ -84,15 +78,16 @@ static qv__connection *take_idle(qv__load_worker *w) {
 static int open_socket(qv__load_worker *w, qv__connection *c) {
     const qv__target *target = w->shared->load->target;
     int one = 1;
-    c->fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (c->fd < 0) return errno;
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    int fd = c->wire.fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return errno;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     w->connections++;
+    c->opened_ns = qv__load_now(w->shared);
     c->phase = QV__CONNECTION_CONNECTING;
     c->reused = c->closing = false;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
-    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, c->fd, &event)) return errno;
-    if (!connect(c->fd, (const struct sockaddr *)&target->address, target->address_size)) return 0;
+    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event)) return errno;
+    if (!connect(fd, (const struct sockaddr *)&target->address, target->address_size)) return 0;
     return errno == EINPROGRESS ? 0 : errno;
 }
 
@@ -117,7 +112,7 @@ static void fail_or_send_again(qv__load_worker *w, qv__connection *c, const char
         fail(w, c, text);
         return;
     }
-    close_socket(c);
+    qv__wire_close(&c->wire);
     prepare(c);
     c->again = true;
     w->sent_again++;
@@ -130,7 +125,7 @@ static void fail_or_send_again(qv__load_worker *w, qv__connection *c, const char
 static void write_request(qv__load_worker *w, qv__connection *c) {
     const qv__message *m = &w->shared->load->messages[c->request];
     while (c->written < m->size && !c->write_failure) {
-        ssize_t n = send(c->fd, m->data + c->written, m->size - c->written, MSG_NOSIGNAL);
+        ssize_t n = qv__wire_send(&c->wire, m->data + c->written, m->size - c->written);
         if (n >= 0)
             c->written += (size_t)n;
         else if (errno == EAGAIN)
@@ -152,11 +147,11 @@ static void read_answer(qv__load_worker *w, qv__connection *c) {
     qv_error err = {0};
     for (;;) {
         size_t used = 0;
-        ssize_t n = recv(c->fd, w->buffer, QV__LOAD_READ_BYTES, 0);
+        ssize_t n = qv__wire_recv(&c->wire, w->buffer, QV__LOAD_READ_BYTES);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN && !c->write_failure) return;
         if (n < 0) {
-            fail_or_send_again(w, c, strerror(errno == EAGAIN ? c->write_failure : errno));
+            fail_or_send_again(w, c, qv__wire_reason(&c->wire, errno == EAGAIN ? c->write_failure : errno));
             return;
         }
         qv_status status =
@@ -172,25 +167,48 @@ static void read_answer(qv__load_worker *w, qv__connection *c) {
     }
 }
 
+static void send_request(qv__load_worker *w, qv__connection *c) {
+    c->phase = QV__CONNECTION_BUSY;
+    write_request(w, c);
+    if (c->write_failure) read_answer(w, c);
+}
+
+static void go_on_shaking_hands(qv__load_worker *w, qv__connection *c) {
+    if (!qv__secure_handshake(c->wire.secure))
+        send_request(w, c);
+    else if (errno != EAGAIN)
+        fail(w, c, qv__wire_reason(&c->wire, errno));
+}
+
+static void begin_handshake(qv__load_worker *w, qv__connection *c) {
+    qv_error err = {0};
+    c->phase = QV__CONNECTION_HANDSHAKE;
+    if (qv__secure_open(w->shared->load->target->trust, c->wire.fd, &c->wire.secure, &err))
+        fail(w, c, err.message);
+    else
+        go_on_shaking_hands(w, c);
+}
+
 static void finish_connect(qv__load_worker *w, qv__connection *c) {
     int failure = 0;
     socklen_t size = sizeof failure;
-    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &failure, &size);
+    getsockopt(c->wire.fd, SOL_SOCKET, SO_ERROR, &failure, &size);
     if (failure) {
         fail(w, c, strerror(failure));
         return;
     }
-    c->phase = QV__CONNECTION_BUSY;
-    write_request(w, c);
-    if (c->write_failure) read_answer(w, c);
+    if (w->shared->load->target->https)
+        begin_handshake(w, c);
+    else
+        send_request(w, c);
 }
 
 /* An event of an idle connection: bytes that were read with the last answer, or the server closes it or speaks unasked.
  */
 static void watch_idle(qv__connection *c) {
     char byte;
-    if (!c->closing && recv(c->fd, &byte, 1, 0) < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    close_socket(c);
+    if (!c->closing && qv__wire_recv(&c->wire, &byte, 1) < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    qv__wire_close(&c->wire);
     c->phase = QV__CONNECTION_DEAD;
 }
 
@@ -203,6 +221,10 @@ void qv__connection_event(qv__load_worker *w, qv__connection *c, uint32_t events
     if (c->phase == QV__CONNECTION_CONNECTING) {
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) finish_connect(w, c);
         return; /* nothing can have come before the request was sent */
+    }
+    if (c->phase == QV__CONNECTION_HANDSHAKE) {
+        go_on_shaking_hands(w, c);
+        return;
     }
     if (c->phase != QV__CONNECTION_BUSY) return;
     if (events & EPOLLOUT) write_request(w, c);
@@ -239,10 +261,8 @@ void qv__connection_start(qv__load_worker *w, size_t i) {
         if (failure) fail(w, c, strerror(failure));
         return;
     }
-    c->phase = QV__CONNECTION_BUSY;
     c->reused = true;
-    write_request(w, c);
-    if (c->write_failure) read_answer(w, c);
+    send_request(w, c);
 }
 
 static void read_result(qv__load_worker *w, qv__connection *c) {
@@ -283,14 +303,19 @@ void qv__connection_settle(qv__load_worker *w) {
 
 void qv__connection_expire(qv__load_worker *w) {
     double limit = w->shared->load->timeout_s;
-    if (limit <= 0) return;
-    int64_t oldest = qv__load_now(w->shared) - (int64_t)(limit * 1e9);
+    int64_t now = qv__load_now(w->shared), oldest = now - (int64_t)(limit * 1e9);
+    int64_t oldest_handshake = now - QV__LOAD_HANDSHAKE_S * 1000000000LL;
     char text[64];
-    snprintf(text, sizeof text, "no answer within %g s", limit);
     for (size_t i = w->count; i-- > 0;) { /* backwards: a failed one is replaced by the last */
         qv__connection *c = w->all[i];
-        bool waits = c->phase == QV__CONNECTION_BUSY || c->phase == QV__CONNECTION_CONNECTING;
-        if (waits && result_of(w, c)->sent_ns < oldest) fail(w, c, text);
+        bool shakes = c->phase == QV__CONNECTION_HANDSHAKE;
+        bool waits = shakes || c->phase == QV__CONNECTION_BUSY || c->phase == QV__CONNECTION_CONNECTING;
+        bool expired = limit > 0 && waits && result_of(w, c)->sent_ns < oldest;
+        bool shook_too_long = shakes && c->opened_ns < oldest_handshake;
+        if (!expired && !shook_too_long) continue;
+        snprintf(text, sizeof text, "no %s within %g s", shakes ? "TLS handshake" : "answer",
+                 expired ? limit : QV__LOAD_HANDSHAKE_S);
+        fail(w, c, text);
     }
 }
 

@@ -19,6 +19,7 @@ typedef struct {
 
 typedef enum {
     QV__CONNECTION_CONNECTING,
+    QV__CONNECTION_HANDSHAKE, /* of TLS */
     QV__CONNECTION_BUSY,
     QV__CONNECTION_COMPLETE, /* the answer is here and not yet looked at */
     QV__CONNECTION_IDLE,
@@ -28,7 +29,8 @@ typedef enum {
 typedef struct qv__connection {
     struct qv__connection *next; /* in the idle or the complete list */
     size_t slot;                 /* in the worker's list of all */
-    int fd;
+    qv__wire wire;
+    int64_t opened_ns; /* from the start */
     qv__connection_phase phase;
     bool reused;       /* has carried a request before */
     bool again;        /* this request met a closing connection before */
@@ -38,7 +40,10 @@ typedef struct qv__connection {
     qv__answer answer;
 } qv__connection;
 
-enum { QV__LOAD_READ_BYTES = 256 * 1024 };
+enum {
+    QV__LOAD_READ_BYTES = 256 * 1024,
+    QV__LOAD_HANDSHAKE_S = 60, /* for a handshake: thousands at once take a server their time */
+};
 
 typedef struct {
     qv__load_shared *shared;
@@ -64,7 +69,7 @@ void qv__connection_start(qv__load_worker *w, size_t i);
 void qv__connection_event(qv__load_worker *w, qv__connection *c, uint32_t events);
 /* Looks at the answers that came in, in time measured already. */
 void qv__connection_settle(qv__load_worker *w);
-/* Requests that take longer than the load's timeout fail. */
+/* Requests that take longer than the load's timeout fail, and those whose handshake takes too long. */
 void qv__connection_expire(qv__load_worker *w);
 /* Closes all, whatever they do. */
 void qv__connection_close_all(qv__load_worker *w);

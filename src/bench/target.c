@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/number.h"
 #include "bench/answer.h"
@@ -28,7 +29,6 @@ static qv_status parse_authority(const char *text, size_t size, qv__target *out,
     out->host[length] = 0;
     const char *colon = bracket ? end + 1 : end;
     size_t rest = colon ? size - (size_t)(colon - text) : 0;
-    out->port = 80;
     if (!rest) return QV_OK;
     char digits[8] = "";
     int64_t port;
@@ -41,12 +41,11 @@ static qv_status parse_authority(const char *text, size_t size, qv__target *out,
 }
 
 qv_status qv__target_parse(const char *url, qv__target *out, qv_error *err) {
-    *out = (qv__target){.port = 80};
-    if (!strncasecmp(url, "https://", 8))
-        return qv__fail(err, QV_UNSUPPORTED, "the benchmark speaks plain HTTP; measure behind what ends TLS");
-    if (strncasecmp(url, "http://", 7))
-        return qv__fail(err, QV_INVALID_ARGUMENT, "\"%.80s\" does not begin with http://", url);
-    const char *authority = url + 7;
+    bool https = !strncasecmp(url, "https://", 8);
+    *out = (qv__target){.port = https ? 443 : 80, .https = https};
+    if (!https && strncasecmp(url, "http://", 7))
+        return qv__fail(err, QV_INVALID_ARGUMENT, "\"%.80s\" does not begin with http:// or https://", url);
+    const char *authority = url + (https ? 8 : 7);
     size_t size = strcspn(authority, "/?#"), prefix = strcspn(authority + size, "?#");
     qv_status status = parse_authority(authority, size, out, err);
     if (status) return status;
@@ -63,7 +62,7 @@ qv_status qv__target_parse(const char *url, qv__target *out, qv_error *err) {
 
 /* ---- the address ---- */
 
-/* A connected blocking socket, or -1 with errno set. */
+/* A connected socket, or -1 with errno set. */
 static int dial(const struct sockaddr *address, socklen_t size) {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), failure = 0;
     socklen_t length = sizeof failure;
@@ -83,11 +82,38 @@ static int dial(const struct sockaddr *address, socklen_t size) {
     return -1;
 }
 
+static int left_ms(int64_t end_ns) {
+    int64_t left = (end_ns - qv__now_ns()) / 1000000;
+    return left > 0 ? (int)left : 0;
+}
+
+static qv_status shake_hands(const qv__wire *wire, qv_error *err) {
+    int64_t end = qv__now_ns() + CONNECT_MS * 1000000LL;
+    while (qv__secure_handshake(wire->secure)) {
+        if (errno != EAGAIN) return qv__fail(err, QV_IO, "%s", qv__wire_reason(wire, errno));
+        short event = qv__secure_wants_to_write(wire->secure) ? POLLOUT : POLLIN;
+        struct pollfd wait = {.fd = wire->fd, .events = event};
+        if (poll(&wait, 1, left_ms(end)) == 0)
+            return qv__fail(err, QV_IO, "no TLS handshake within %d ms; is it http://?", CONNECT_MS);
+    }
+    return QV_OK;
+}
+
+/* Puts TLS over a connected socket where the target wants it. After a failure the wire is still the caller's to close.
+ */
+static qv_status secure(const qv__target *target, qv__wire *wire, qv_error *err) {
+    if (!target->https) return QV_OK;
+    qv_status status = qv__secure_open(target->trust, wire->fd, &wire->secure, err);
+    if (!status) status = shake_hands(wire, err);
+    return status ? qv__fail_in(err, status, "%s port %d", target->host, target->port) : QV_OK;
+}
+
 qv_status qv__target_resolve(qv__target *target, qv_error *err) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
-    int failure = getaddrinfo(target->host, NULL, &hints, &list), reason = 0, fd = -1;
+    int failure = getaddrinfo(target->host, NULL, &hints, &list), reason = 0;
+    qv__wire wire = {.fd = -1};
     if (failure) return qv__fail(err, QV_IO, "%s: %s", target->host, gai_strerror(failure));
-    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+    for (struct addrinfo *a = list; a && wire.fd < 0; a = a->ai_next) {
         if (a->ai_family != AF_INET && a->ai_family != AF_INET6) continue;
         memcpy(&target->address, a->ai_addr, a->ai_addrlen);
         target->address_size = a->ai_addrlen;
@@ -95,15 +121,16 @@ qv_status qv__target_resolve(qv__target *target, qv_error *err) {
             ((struct sockaddr_in *)&target->address)->sin_port = htons((uint16_t)target->port);
         else
             ((struct sockaddr_in6 *)&target->address)->sin6_port = htons((uint16_t)target->port);
-        fd = dial((const struct sockaddr *)&target->address, target->address_size);
-        if (fd < 0) reason = errno;
+        wire.fd = dial((const struct sockaddr *)&target->address, target->address_size);
+        if (wire.fd < 0) reason = errno;
     }
     freeaddrinfo(list);
-    if (fd < 0)
+    if (wire.fd < 0)
         return qv__fail(err, QV_IO, "no server answers at %s port %d: %s", target->host, target->port,
                         strerror(reason));
-    close(fd);
-    return QV_OK;
+    qv_status status = secure(target, &wire, err);
+    qv__wire_close(&wire);
+    return status;
 }
 
 /* ---- requests ---- */
@@ -118,57 +145,61 @@ void qv__target_write_head(const qv__target *target, const qv__head *head, int64
     qv__buffer_puts(out, "\r\n");
 }
 
-static qv_status send_all(int fd, const qv__buffer *request, qv_error *err) {
+static qv_status send_all(const qv__wire *wire, const qv__buffer *request, qv_error *err) {
     size_t sent = 0;
     while (sent < request->size) {
-        ssize_t n = send(fd, request->data + sent, request->size - sent, MSG_NOSIGNAL);
+        ssize_t n = qv__wire_send(wire, request->data + sent, request->size - sent);
         if (n < 0 && errno == EAGAIN)
-            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, CONNECT_MS);
+            poll(&(struct pollfd){.fd = wire->fd, .events = POLLOUT}, 1, CONNECT_MS);
         else if (n < 0)
-            return qv__fail(err, QV_IO, "the request cannot be sent: %s", strerror(errno));
+            return qv__fail(err, QV_IO, "the request cannot be sent: %s", qv__wire_reason(wire, errno));
         else
             sent += (size_t)n;
     }
     return QV_OK;
 }
 
-static qv_status receive(int fd, int timeout_ms, qv__answer *r, qv_error *err) {
+static qv_status receive(const qv__wire *wire, int timeout_ms, qv__answer *r, qv_error *err) {
     char data[16 * 1024];
     size_t used;
     while (r->state != QV__ANSWER_DONE) {
-        if (poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, timeout_ms) <= 0)
-            return qv__fail(err, QV_IO, "no answer within %d ms", timeout_ms);
-        ssize_t n = recv(fd, data, sizeof data, 0);
-        if (n < 0 && errno == EAGAIN) continue;
-        if (n < 0) return qv__fail(err, QV_IO, "%s", strerror(errno));
+        ssize_t n = qv__wire_recv(wire, data, sizeof data);
+        if (n < 0 && errno == EAGAIN) {
+            if (poll(&(struct pollfd){.fd = wire->fd, .events = POLLIN}, 1, timeout_ms) <= 0)
+                return qv__fail(err, QV_IO, "no answer within %d ms", timeout_ms);
+            continue;
+        }
+        if (n < 0) return qv__fail(err, QV_IO, "%s", qv__wire_reason(wire, errno));
         qv_status status = n ? qv__answer_feed(r, data, (size_t)n, &used, err) : qv__answer_end(r, err);
         if (status) return status;
     }
     return QV_OK;
 }
 
+static qv_status open_wire(const qv__target *target, qv__wire *wire, qv_error *err) {
+    wire->fd = dial((const struct sockaddr *)&target->address, target->address_size);
+    if (wire->fd < 0) return qv__fail(err, QV_IO, "%s port %d: %s", target->host, target->port, strerror(errno));
+    return secure(target, wire, err);
+}
+
 qv_status qv__target_get(const qv__target *target, const qv__head *head, double timeout_s, char **body, size_t *size,
                          int *http, qv_error *err) {
     qv__buffer request = {0};
     qv__answer r = {0};
+    qv__wire wire = {.fd = -1};
     *body = NULL;
     *http = 0;
     qv__target_write_head(target, head, -1, &request);
-    int fd = dial((const struct sockaddr *)&target->address, target->address_size);
     qv__answer_start(&r);
-    qv_status status = QV_OK;
-    if (request.failed)
-        status = qv__fail(err, QV_NO_MEMORY, "out of memory");
-    else if (fd < 0)
-        status = qv__fail(err, QV_IO, "%s port %d: %s", target->host, target->port, strerror(errno));
-    if (!status) status = send_all(fd, &request, err);
-    if (!status) status = receive(fd, (int)(timeout_s * 1000), &r, err);
+    qv_status status = request.failed ? qv__fail(err, QV_NO_MEMORY, "out of memory") : open_wire(target, &wire, err);
+    if (!status) status = send_all(&wire, &request, err);
+    if (!status) status = receive(&wire, (int)(timeout_s * 1000), &r, err);
     if (!status) *http = r.status;
     if (!status && r.status != 200) status = qv__fail(err, QV_IO, "GET %s: %d %s", head->path, r.status, r.reason);
     if (!status && !(*body = qv__strndup(r.body.data ? r.body.data : "", r.body.size)))
         status = qv__fail(err, QV_NO_MEMORY, "out of memory");
     *size = r.body.size;
-    if (fd >= 0) close(fd);
+    qv__wire_close(&wire);
     qv__answer_clear(&r);
     qv__buffer_clear(&request);
     return status;

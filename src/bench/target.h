@@ -5,19 +5,23 @@
 #include <sys/socket.h>
 
 #include "base/memory.h"
+#include "bench/tls.h"
 #include "qvec/qvec.h"
 
 typedef struct {
     char host[256]; /* without brackets */
     int port;
+    bool https;
     char prefix[512]; /* path in front of every endpoint, without a slash at its end */
     struct sockaddr_storage address;
     socklen_t address_size;
+    qv__trust *trust; /* https: must be set before the target is used; not owned */
 } qv__target;
 
-/* "http://host:port/prefix". Only plain HTTP. QV_INVALID_ARGUMENT. */
+/* "http://host:port/prefix" or "https://…". QV_INVALID_ARGUMENT. */
 qv_status qv__target_parse(const char *url, qv__target *out, qv_error *err);
-/* Finds the address and connects once to see that somebody listens; of several addresses the first that does. QV_IO. */
+/* Finds the address and connects once, with the handshake of https, to see that the right one listens; of several
+ * addresses the first where somebody does. QV_IO. */
 qv_status qv__target_resolve(qv__target *target, qv_error *err);
 
 typedef struct {

@@ -19,11 +19,16 @@ const qv__option qv__bench_server_rows[QV__BENCH_SERVER_ROWS] = {
             "openai-embeddings.",
             .choices = "openai-embeddings|openai-embeddings-chat|openai-embeddings-clip|openai-embeddings-vlm2vec|"
                        "vllm-pooling|vllm-rerank|infinity-embeddings|infinity-embeddings-clip"),
-    QV__ROW("base-url", TEXT, AT(base_url), "URL", "http://HOST:PORT/PREFIX, instead of --host and --port."),
+    QV__ROW("base-url", TEXT, AT(base_url), "URL",
+            "http://HOST:PORT/PREFIX or https://..., instead of --host and --port."),
     QV__ROW("host", TEXT, AT(host), "HOST", "Default: 127.0.0.1."),
     QV__ROW("port", INT, AT(port), "N", "Default: 8000.", .min = 1, .max = 65535),
     QV__ROW("endpoint", TEXT, AT(endpoint), "PATH",
             "Default: the back end's: /v1/embeddings, /pooling, /v1/rerank or /embeddings."),
+    QV__ROW("cacert", TEXT, AT(cacert), "FILE",
+            "With https: PEM file of the roots that may have signed the server's certificate. Default: $SSL_CERT_FILE, "
+            "else the system's."),
+    QV__ROW("insecure", SWITCH, AT(insecure), NULL, "With https: take any certificate, of any name. Default: off."),
     QV__ROW("header", LIST, AT(headers), "KEY=VALUE",
             "Headers of every request. $OPENAI_API_KEY, $QVEC_API_KEY or $VLLM_API_KEY is sent as the bearer."),
     QV__ROW("extra-body", TEXT, AT(extra_body), "JSON",

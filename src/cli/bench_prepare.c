@@ -33,10 +33,23 @@ static qv_status parse_target(qv__bench_serve *b, qv_error *err) {
     return qv__target_parse(url, &b->target, err);
 }
 
+/* Whom to believe, for https. */
+static qv_status open_trust(qv__bench_serve *b, qv_error *err) {
+    const char *roots = b->cacert ? b->cacert : getenv("SSL_CERT_FILE");
+    if (!b->target.https) return QV_OK;
+    if (b->cacert && b->insecure)
+        return qv__fail(err, QV_INVALID_ARGUMENT, "--insecure takes any certificate, --cacert does not; give one");
+    if (b->insecure) qv__warn("--insecure: nobody checks whose server this is");
+    qv_status status = qv__trust_open(b->target.host, roots && *roots ? roots : NULL, b->insecure, &b->trust, err);
+    b->target.trust = b->trust;
+    return status;
+}
+
 /* Waits for the server as long as --ready-check-timeout-sec says. */
 static qv_status find_server(qv__bench_serve *b, qv_error *err) {
     int64_t end = qv__now_ns() + (int64_t)(b->ready_timeout * 1e9);
     qv_status status = parse_target(b, err);
+    if (!status) status = open_trust(b, err);
     if (status) return status;
     while ((status = qv__target_resolve(&b->target, err)) && qv__now_ns() < end && !qv__is_interrupted())
         nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);

@@ -186,6 +186,7 @@ static void close_all(qv__bench_serve *b) {
     qv__words_clear(&b->lora);
     qv__words_clear(&b->goodput);
     qv__words_clear(&b->metadata);
+    qv__trust_close(&b->trust);
 }
 
 int qv__command_bench_serve(int argc, char **argv) {

@@ -29,8 +29,9 @@ typedef struct {
 
 typedef struct {
     /* flags: the server */
-    const char *backend, *base_url, *host, *endpoint, *extra_body;
+    const char *backend, *base_url, *host, *endpoint, *extra_body, *cacert;
     int64_t port;
+    bool insecure;
     qv__words headers;
     /* the model */
     qv__model_flags model; /* name and download folder */
@@ -61,6 +62,7 @@ typedef struct {
 
     /* what is made of them */
     qv__target target;
+    qv__trust *trust;              /* NULL: plain HTTP */
     char *model_id, *tokenizer_id; /* request's model; folder or name of the tokenizer */
     qv__tokenizer *opened;         /* NULL: none */
     qv__samples samples;
@@ -78,7 +80,7 @@ typedef struct {
 extern const qv__option qv__bench_server_rows[], qv__bench_model_rows[], qv__bench_input_rows[], qv__bench_load_rows[],
     qv__bench_report_rows[];
 enum {
-    QV__BENCH_SERVER_ROWS = 7,
+    QV__BENCH_SERVER_ROWS = 9,
     QV__BENCH_MODEL_ROWS = 6,
     QV__BENCH_INPUT_ROWS = 3,
     QV__BENCH_LOAD_ROWS = 12,

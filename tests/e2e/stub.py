@@ -6,11 +6,13 @@ import time
 
 
 class Stub:
-    """handle(stub, number, body) is a coroutine that gives (status, body bytes) or None: hang up. Times are time.monotonic()."""
+    """handle(stub, number, body) is a coroutine that gives (status, body bytes) or None: hang up. Times are time.monotonic().
+    tls: an ssl.SSLContext; `secure` has the ssl object of each connection."""
 
-    def __init__(self, handle=None):
+    def __init__(self, handle=None, tls=None, keep_alive=True):
         self.handle = handle or (lambda stub, number, body: ok(body))
-        self.requests, self.open, self.peak, self.times = [], 0, 0, []
+        self.requests, self.open, self.peak, self.times, self.secure = [], 0, 0, [], []
+        self.tls, self.keep_alive = tls, keep_alive
         self.loop = asyncio.new_event_loop()
         self.ready = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -26,7 +28,7 @@ class Stub:
 
     def _run(self):
         asyncio.set_event_loop(self.loop)
-        server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=4096))
+        server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=4096, ssl=self.tls))
         self.port = server.sockets[0].getsockname()[1]
         self.ready.set()
         self.loop.run_forever()
@@ -39,6 +41,7 @@ class Stub:
         self.loop.close()
 
     async def _serve(self, reader, writer):
+        self.secure.append(writer.get_extra_info("ssl_object"))
         try:
             while await self._one(reader, writer):
                 pass
@@ -68,9 +71,10 @@ class Stub:
             writer.transport.abort()
             return False
         status, answer = found
-        writer.write(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (status, len(answer), answer))
+        close = b"" if self.keep_alive else b"Connection: close\r\n"
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s" % (status, close, len(answer), answer))
         self.times.append((came, time.monotonic()))
-        return True
+        return self.keep_alive
 
 
 async def ok(body, tokens=7):

@@ -423,7 +423,7 @@ def test_model_name_comes_from_the_server(bench):
     (["--request-rate", "0"], "--request-rate"), (["--request-rate", "fast"], "--request-rate"), (["--burstiness", "-1"], "--burstiness"),
     (["--metric-percentiles", "50,101"], "--metric-percentiles"), (["--goodput", "ttft:5"], "e2el:"), (["--header", "Name"], "KEY=VALUE"),
     (["--extra-body", "[1]"], "--extra-body"), (["--dataset-name", "custom"], "--dataset-path"), (["--dataset-path", "x"], "--dataset-path"),
-    (["--base-url", "https://here"], "plain HTTP"), (["--base-url", "ftp://here"], "http://"), (["--endpoint", "v1"], "--endpoint"),
+    (["--base-url", "https://here", "--insecure", "--cacert", "x"], "--insecure"), (["--base-url", "ftp://here"], "http://"), (["--endpoint", "v1"], "--endpoint"),
     (["--ramp-up-strategy", "linear"], "--ramp-up"), (["--backend", "openai"], "openai-embeddings"), (["--skip-tokenizer-init"], "tokenizer"),
     (["--dataset-name", "random-mm"], "no pictures"), (["--dataset-name", "random-mm", "--random-mm-bucket-config", "{(9, 9, 2): 1}"], "even sides"),
     (["--random-mm-limit-mm-per-prompt", '{"video":-1}'], '"video":N'), (["--backend", "infinity-embeddings", "--dataset-name", "random-mm"], "-clip"),

@@ -269,13 +269,13 @@ def openssl(*arguments):
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
 
 
-def make_certificate(folder, name, signer=None, days="30", kind="ec", usage=None):
+def make_certificate(folder, name, signer=None, days="30", kind="ec", names="DNS:localhost,IP:127.0.0.1"):
     """name.pem and name.key, for localhost; signed by itself, or by `signer`."""
     key, cert = folder / f"{name}.key", folder / f"{name}.pem"
     algorithm = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"] if kind == "ec" else ["-newkey", "rsa:2048"]
     ca = ["-CA", folder / f"{signer}.pem", "-CAkey", folder / f"{signer}.key"] if signer else []
     openssl("req", "-x509", *algorithm, "-nodes", "-keyout", key, "-out", cert, "-days", days, "-subj", f"/CN={name}",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", *ca)
+            "-addext", f"subjectAltName={names}", *ca)
     return cert, key
 
 

@@ -164,9 +164,11 @@ TEST(urls) {
     check_url("HTTP://h/", "h", 80, "");
     check_url("http://[::1]:81/a/b//?q#f", "::1", 81, "/a/b");
     check_url("http://[::1]", "::1", 80, "");
+    check_url("https://h", "h", 443, "");
+    check_url("HTTPS://[::1]:80/a/", "::1", 80, "/a");
     static const char *const bad[] = {
         "localhost:8000", "http://",     "http://:80",     "http://h:",    "http://h:0", "http://h:65536",
-        "http://h:8x",    "http://[::1", "http://[::1]80", "http://h/a b", "https://h"};
+        "http://h:8x",    "http://[::1", "http://[::1]80", "http://h/a b", "https://"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         qv__target t;
         qv_error err = {0};
