@@ -348,19 +348,22 @@ static qv_status score_ours(qv_model *model, const char *query, qv_score scores[
     return qv_model_rerank(model, &inputs[0], &inputs[1], DOCUMENTS, scores, err);
 }
 
+static void print_heading(const qv__remote *remote) {
+    printf("against %s%s%s\n\n%-32s  %-40s  %8s  %8s\n", remote->route, remote->model ? ", model " : "",
+           remote->model ? remote->model : "", "query", "document", "ours", "theirs");
+}
+
 qv_status qv__against_scores(qv_model *model, const qv__remote_options *options, bool *agrees, qv_error *err) {
     qv__remote remote;
     double worst = 0, worst_logit = 0;
     *agrees = false;
     qv_status status = qv__remote_open(options, "rerank", &remote, err);
-    if (!status)
-        printf("against %s%s%s\n\n%-32s  %-40s  %8s  %8s\n", remote.route, remote.model ? ", model " : "",
-               remote.model ? remote.model : "", "query", "document", "ours", "theirs");
     for (int q = 0; q < QUERIES && !status; q++) {
         qv_score own[DOCUMENTS];
         double theirs[DOCUMENTS];
         status = score_ours(model, queries[q], own, err);
         if (!status) status = qv__remote_rerank(&remote, queries[q], documents, DOCUMENTS, theirs, err);
+        if (!status && q == 0) print_heading(&remote);
         for (int i = 0; i < DOCUMENTS && !status; i++) {
             printf("%-32s  %-40.40s  %8.5f  %8.5f\n", queries[q], documents[i], (double)own[i].score, theirs[i]);
             worst = fmax(worst, fabs((double)own[i].score - theirs[i]));

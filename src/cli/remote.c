@@ -13,6 +13,22 @@ void qv__matrix_clear(qv__matrix *m) {
     *m = (qv__matrix){0};
 }
 
+/* ---- texts ---- */
+
+static char *joined(const char *a, size_t a_size, const char *b) {
+    qv__buffer text = {0};
+    qv__buffer_append(&text, a, a_size);
+    qv__buffer_puts(&text, b);
+    qv__buffer_append(&text, "", 1);
+    if (text.failed) qv__buffer_clear(&text);
+    return text.data;
+}
+
+static bool ends_with(const char *text, size_t size, const char *end) {
+    size_t n = strlen(end);
+    return size >= n && !memcmp(text + size - n, end, n);
+}
+
 /* ---- answers ---- */
 
 static qv_status unreadable(qv_error *err, const char *what) {
@@ -37,6 +53,31 @@ static qv_status copy_row(const json_t *row, size_t columns, float *out, qv_erro
     return QV_OK;
 }
 
+/* The place of row i: its index, or its position where the first row has none. */
+static qv_status place_of(const json_t *rows, size_t i, size_t *place, qv_error *err) {
+    bool indexed = json_is_integer(json_object_get(json_array_get(rows, 0), "index"));
+    const json_t *index = json_object_get(json_array_get(rows, i), "index");
+    json_int_t at = json_integer_value(index);
+    *place = i;
+    if (json_is_integer(index) != indexed || (indexed && (at < 0 || (uint64_t)at >= json_array_size(rows))))
+        return unreadable(err, "a vector has no index of its own");
+    if (indexed) *place = (size_t)at;
+    return QV_OK;
+}
+
+/* values[count][columns]; NaN where nothing has been put yet, which no answer can hold. */
+static qv_status place_rows(const json_t *rows, size_t count, size_t columns, float *values, qv_error *err) {
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < count; i++) values[i * columns] = NAN;
+    for (size_t i = 0; i < count && !status; i++) {
+        size_t place;
+        status = place_of(rows, i, &place, err);
+        if (!status && !isnan(values[place * columns])) status = unreadable(err, "two vectors have one index");
+        if (!status) status = copy_row(row_of(rows, i), columns, values + place * columns, err);
+    }
+    return status;
+}
+
 static qv_status read_rows(const json_t *root, qv__matrix *out, qv_error *err) {
     const json_t *rows = json_is_object(root) ? json_object_get(root, "data") : root;
     size_t count = json_array_size(rows), columns = json_array_size(row_of(rows, 0));
@@ -46,9 +87,7 @@ static qv_status read_rows(const json_t *root, qv__matrix *out, qv_error *err) {
     if (!out->values) return qv__fail(err, QV_NO_MEMORY, "out of memory for the answer");
     out->rows = count;
     out->columns = columns;
-    qv_status status = QV_OK;
-    for (size_t i = 0; i < count && !status; i++)
-        status = copy_row(row_of(rows, i), columns, out->values + i * columns, err);
+    qv_status status = place_rows(rows, count, columns, out->values, err);
     if (status) qv__matrix_clear(out);
     return status;
 }
@@ -61,14 +100,16 @@ qv_status qv__remote_read_vectors(const char *text, size_t size, qv__matrix *out
     return status;
 }
 
-/* {"results": [{"index", "relevance_score"}]}, or the bare list. */
+/* {"results": [{"index", "relevance_score"}]}; Voyage's list is "data", TEI's the bare list of {"index", "score"}. */
 static qv_status read_scores(const json_t *root, size_t count, double *scores, qv_error *err) {
     const json_t *results = json_is_object(root) ? json_object_get(root, "results") : root;
+    if (!results) results = json_object_get(root, "data");
     if (json_array_size(results) != count) return unreadable(err, "it has not one result for each document");
     for (size_t i = 0; i < count; i++) scores[i] = NAN;
     for (size_t i = 0; i < count; i++) {
         const json_t *result = json_array_get(results, i), *index = json_object_get(result, "index");
         const json_t *score = json_object_get(result, "relevance_score");
+        if (!score) score = json_object_get(result, "score");
         json_int_t at = json_integer_value(index);
         if (!json_is_integer(index) || !json_is_number(score) || at < 0 || (uint64_t)at >= count || !isnan(scores[at]))
             return unreadable(err, "a result has no index and score of its own");
@@ -99,21 +140,23 @@ static void tell_refusal(const qv__buffer *answer, char out[200]) {
 
 /* One exchange; body NULL: GET. */
 static qv_status exchange(qv__remote *r, const char *url, const char *body, qv__buffer *answer, qv_error *err) {
-    long code = 0;
     char said[200];
     *answer = (qv__buffer){.max = ANSWER_MAX};
     curl_easy_setopt(r->easy, CURLOPT_URL, url);
     if (body) curl_easy_setopt(r->easy, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(r->easy, body ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, answer);
+    r->code = 0;
+    r->failure[0] = 0;
     CURLcode result = curl_easy_perform(r->easy);
-    if (result != CURLE_OK)
-        return qv__fail(err, QV_IO, "%.200s: %s", url,
-                        answer->failed ? "more than 256 MiB came" : curl_easy_strerror(result));
-    curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &code);
-    if (code == 200) return QV_OK;
+    if (result != CURLE_OK) {
+        const char *reason = r->failure[0] ? r->failure : curl_easy_strerror(result);
+        return qv__fail(err, QV_IO, "%.200s: %s", url, answer->failed ? "more than 256 MiB came" : reason);
+    }
+    curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &r->code);
+    if (r->code == 200) return QV_OK;
     tell_refusal(answer, said);
-    return qv__fail(err, QV_IO, "HTTP %ld: %s", code, said);
+    return qv__fail(err, QV_IO, "HTTP %ld: %s", r->code, said);
 }
 
 /* Steals body. */
@@ -137,34 +180,58 @@ qv_status qv__remote_embed(qv__remote *remote, json_t *body, qv__matrix *out, qv
     return status;
 }
 
+/* One request in the form that r->texts says. */
+static qv_status ask_scores(qv__remote *r, const char *query, const char *const *documents, size_t count,
+                            qv__buffer *answer, qv_error *err) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) json_array_append_new(list, json_string(documents[i]));
+    json_t *body = json_pack("{s:s, s:o}", "query", query, r->texts ? "texts" : "documents", list);
+    *answer = (qv__buffer){0};
+    return body ? post(r, body, answer, err) : qv__fail(err, QV_NO_MEMORY, "out of memory for a request");
+}
+
+/* Whether the server may have refused the form of a request, and not its sender. */
+static bool is_form_refused(const qv__remote *r) {
+    return r->code == 400 || r->code == 404 || r->code == 405 || r->code == 422;
+}
+
+/* The same address not below /v1, where TEI's routes are; an address without it as it is. */
+static char *without_v1(const char *route) {
+    static const char end[] = "/v1/rerank";
+    size_t size = strlen(route), n = sizeof end - 1;
+    return ends_with(route, size, end) ? joined(route, size - n, "/rerank") : joined(route, size, "");
+}
+
+/* The second form. False: it is refused as well, and nothing has changed. */
+static bool ask_as_tei(qv__remote *r, const char *query, const char *const *documents, size_t count,
+                       qv__buffer *answer) {
+    bool not_found = r->code == 404 || r->code == 405;
+    char *before = r->route, *route = not_found ? without_v1(before) : joined(before, strlen(before), "");
+    if (!route) return false;
+    r->route = route;
+    r->texts = true;
+    qv__buffer_clear(answer);
+    bool taken = !ask_scores(r, query, documents, count, answer, NULL);
+    if (!taken) {
+        r->route = before;
+        r->texts = false;
+    }
+    qv__free(taken ? before : route);
+    return taken;
+}
+
 qv_status qv__remote_rerank(qv__remote *remote, const char *query, const char *const *documents, size_t count,
                             double *scores, qv_error *err) {
     qv__buffer answer;
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) json_array_append_new(list, json_string(documents[i]));
-    json_t *body = json_pack("{s:s, s:o}", "query", query, "documents", list);
-    if (!body) return qv__fail(err, QV_NO_MEMORY, "out of memory for a request");
-    qv_status status = post(remote, body, &answer, err);
+    qv_status status = ask_scores(remote, query, documents, count, &answer, err);
+    if (status && !remote->texts && is_form_refused(remote) && ask_as_tei(remote, query, documents, count, &answer))
+        status = QV_OK;
     if (!status) status = qv__remote_read_scores(answer.data ? answer.data : "", answer.size, count, scores, err);
     qv__buffer_clear(&answer);
     return status;
 }
 
 /* ---- opening ---- */
-
-static char *joined(const char *a, size_t a_size, const char *b) {
-    qv__buffer text = {0};
-    qv__buffer_append(&text, a, a_size);
-    qv__buffer_puts(&text, b);
-    qv__buffer_append(&text, "", 1);
-    if (text.failed) qv__buffer_clear(&text);
-    return text.data;
-}
-
-static bool ends_with(const char *text, size_t size, const char *end) {
-    size_t n = strlen(end);
-    return size >= n && !memcmp(text + size - n, end, n);
-}
 
 /* "http://host" -> its /v1; ".../v1" -> as it is; ".../v1/embeddings" -> the route itself. */
 static bool set_addresses(qv__remote *r, const char *url, const char *kind) {
@@ -195,6 +262,12 @@ static char *first_model(qv__remote *r) {
     return name;
 }
 
+static void set_trust(qv__remote *r, const qv__remote_options *options) {
+    if (options->ca_file) curl_easy_setopt(r->easy, CURLOPT_CAINFO, options->ca_file);
+    curl_easy_setopt(r->easy, CURLOPT_SSL_VERIFYPEER, options->insecure ? 0L : 1L);
+    curl_easy_setopt(r->easy, CURLOPT_SSL_VERIFYHOST, options->insecure ? 0L : 2L);
+}
+
 static bool set_headers(qv__remote *r, const char *api_key) {
     r->headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (!r->headers || !api_key) return r->headers;
@@ -216,6 +289,8 @@ qv_status qv__remote_open(const qv__remote_options *options, const char *kind, q
     curl_easy_setopt(out->easy, CURLOPT_TIMEOUT, options->timeout_s);
     curl_easy_setopt(out->easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
     curl_easy_setopt(out->easy, CURLOPT_WRITEFUNCTION, receive);
+    curl_easy_setopt(out->easy, CURLOPT_ERRORBUFFER, out->failure);
+    set_trust(out, options);
     out->model = options->model ? qv__strdup(options->model) : first_model(out);
     return QV_OK;
 }

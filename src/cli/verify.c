@@ -26,7 +26,8 @@ static const double INT8_TOLERANCE = 0.02;
 
 typedef struct {
     qv__model_flags model;
-    const char *against, *against_model, *against_key, *prompt;
+    const char *against, *against_model, *against_key, *prompt, *cacert;
+    bool insecure;
     char *folder; /* the one looked at */
     int failures;
 } verify;
@@ -301,8 +302,15 @@ static int run_against(verify *v) {
     qv_model *model = NULL;
     qv_error err = {0};
     bool agrees = false;
-    qv__remote_options remote = {v->against, v->against_model, v->against_key, ANSWER_S};
+    const char *roots = v->cacert ? v->cacert : getenv("SSL_CERT_FILE");
+    qv__remote_options remote = {.url = v->against,
+                                 .model = v->against_model,
+                                 .api_key = v->against_key,
+                                 .timeout_s = ANSWER_S,
+                                 .ca_file = roots && *roots ? roots : NULL,
+                                 .insecure = v->insecure};
     if (!remote.api_key) remote.api_key = getenv("QVEC_AGAINST_API_KEY");
+    if (v->insecure) qv__warn("--insecure: nobody checks whose server this is");
     if (open_tier(v, NULL, &model, &err)) return qv__complain("%s", err.message), QV__EXIT_MODEL;
     qv_prompt prompt = v->prompt && !strcmp(v->prompt, "official") ? QV_PROMPT_OFFICIAL : QV_PROMPT_RAW;
     qv_status status = model->task == QV_TASK_RERANK ? qv__against_scores(model, &remote, &agrees, &err)
@@ -367,6 +375,11 @@ int qv__command_verify(int argc, char **argv) {
                 "The model to ask the other server for. Default: the first of its /v1/models."),
         QV__ROW("against-api-key", TEXT, OWN(against_key), "KEY",
                 "Its API key. Default: the environment's QVEC_AGAINST_API_KEY."),
+        QV__ROW("cacert", TEXT, OWN(cacert), "FILE",
+                "With https: PEM file of the roots that may have signed its certificate. Default: $SSL_CERT_FILE, else "
+                "the system's."),
+        QV__ROW("insecure", SWITCH, OWN(insecure), NULL,
+                "With https: take any certificate, of any name. Default: off."),
     };
     verify v = {.model = qv__model_flags_default()};
     qv__option_set sets[] = {

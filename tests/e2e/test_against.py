@@ -5,6 +5,7 @@ tokens comes from the vectors of every beginning of the text, which in a causal 
 import contextlib
 import http.server
 import json
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from models import RERANKER, TINY
+from test_door import pki  # noqa: F401
 from test_serve import Running
 
 END = "<|endoftext|>"
@@ -94,8 +96,8 @@ class Mistaken:
 
 
 @contextlib.contextmanager
-def served(answer):
-    """answer(path, body) -> (status, body); on a free port."""
+def served(answer, tls=None):
+    """answer(path, body) -> (status, body); on a free port, under an ssl.SSLContext."""
     class Handler(http.server.BaseHTTPRequestHandler):
         def reply(self, body):
             status, text = answer(self.path, body)
@@ -113,9 +115,11 @@ def served(answer):
         def log_message(self, *_):
             pass
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -169,6 +173,21 @@ def test_the_cause_is_named(qvec, right, mistake, meant, words):
     assert len(failures) == 1 and words in failures[0], done.out
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_vectors_are_placed_by_their_index(qvec, right, bare):
+    """Servers that answer as items are done say by "index" which is which; without it the order is all there is."""
+    def answer(path, body):
+        if body is None:
+            return 404, b"{}"
+        rows = [{"index": i, "embedding": row.tolist()} for i, row in enumerate(Mistaken(right).right(body["input"]))]
+        rows = [row["embedding"] for row in rows] if bare else rows[::-1]
+        return 200, json.dumps(rows if bare else {"data": rows}).encode()
+
+    with served(answer) as url:
+        done = qvec("verify", *TINY, "--against", url)
+    assert done.status == 0 and "12 of 12 probes" in done.out and "FAIL" not in done.out, done.out + done.err
+
+
 def test_fewer_bits_agree(qvec, right):
     with served(embedding_answer(Mistaken(right).noisy)) as url:
         done = qvec("verify", *TINY, "--against", url)
@@ -186,6 +205,11 @@ def test_a_probe_that_is_refused_is_said(qvec, right):
     (500, b"out of order", "HTTP 500: out of order"), (200, b"<html>", "it is not JSON"), (200, b'{"data": []}', "it has no data[0].embedding"),
     (200, b'{"data": [{"embedding": [1, "x"]}]}', "something that is no number"), (200, b'{"data": [{"embedding": [1e300]}]}', "not sound"),
     (200, b'{"data": [{"embedding": [1, 2]}, {"embedding": [1, 2]}]}', "not one vector each"), (200, b'[[1, 2], [1]]', "not of one size"),
+    (200, b'{"data": [{"index": 0, "embedding": [1, 2]}, {"index": 0, "embedding": [1, 2]}]}', "two vectors have one index"),
+    (200, b'{"data": [{"index": 1, "embedding": [1, 2]}]}', "no index of its own"),
+    (200, b'{"data": [{"index": -1, "embedding": [1, 2]}]}', "no index of its own"),
+    (200, b'{"data": [{"index": 0, "embedding": [1, 2]}, {"embedding": [1, 2]}]}', "no index of its own"),
+    (200, b'{"data": [{"embedding": [1, 2]}, {"index": 1, "embedding": [1, 2]}]}', "no index of its own"),
 ])
 def test_no_answer_to_compare(qvec, status, text, words):
     with served(lambda path, body: (status, text)) as url:
@@ -228,3 +252,68 @@ def test_rerankers(qvec, change, words):
         assert words in done.out and done.status == (0 if words.startswith("ok") else 1), done.out + done.err
     finally:
         server.stop()
+
+
+class Tei:
+    """A reranker in TEI's form over a right one: `texts` at `route`, a bare list by score, and what it says to the rest."""
+
+    def __init__(self, base, route, refusal):
+        self.base, self.route, self.refusal, self.asked = base, route, refusal, []
+
+    def __call__(self, path, body):
+        if body is None:
+            return 404, b"{}"
+        self.asked.append((path, "texts" if "texts" in body else "documents"))
+        if path != self.route:
+            return 404, b"no such route"
+        if "texts" not in body:
+            return self.refusal, b"missing field `texts`"
+        results = post(self.base + "/v1/rerank", {"query": body["query"], "documents": body["texts"]})["results"]
+        results.sort(key=lambda r: -r["relevance_score"])
+        return 200, json.dumps([{"index": r["index"], "score": r["relevance_score"]} for r in results]).encode()
+
+
+@pytest.fixture(scope="module")
+def right_reranker():
+    server = Running(model=RERANKER)
+    yield server.base
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("route, refusal, end, first", [
+    ("/rerank", 422, "", "/v1/rerank"), ("/rerank", 400, "/rerank", "/rerank"), ("/v1/rerank", 422, "/v1/rerank", "/v1/rerank")])
+def test_rerankers_in_the_form_of_tei(qvec, right_reranker, route, refusal, end, first):
+    tei = Tei(right_reranker, route, refusal)
+    with served(tei) as url:
+        done = qvec("verify", *RERANKER, "--against", url + end)
+        assert done.status == 0 and "ok    same scores" in done.out and f"against {url}{route}\n" in done.out, done.out + done.err
+    assert tei.asked[:2] == [(first, "documents"), (route, "texts")]
+    assert len(tei.asked) > 2 and set(tei.asked[2:]) == {(route, "texts")}, "what it takes is asked only once"
+
+
+@pytest.mark.parametrize("status, asked", [(400, 2), (404, 2), (422, 2), (401, 1), (429, 1), (500, 1)])
+def test_what_a_reranker_refuses_is_told_as_it_was_first(qvec, status, asked):
+    seen = []
+
+    def answer(path, body):
+        if body is None:
+            return 404, b"{}"
+        seen.append(body)
+        return status, b"refusal %d" % len(seen)
+
+    with served(answer) as url:
+        done = qvec("verify", *RERANKER, "--against", url)
+    assert done.status == 1 and f"HTTP {status}: refusal 1" in done.err and len(seen) == asked, done.err
+
+
+def test_https(qvec, right, pki):  # noqa: F811
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pki / "one.pem", pki / "one.key")
+    with served(embedding_answer(Mistaken(right).right), tls) as url:
+        none = {"SSL_CERT_FILE": ""}
+        done = qvec("verify", *TINY, "--against", url, env=none)
+        assert done.status == 1 and f"{url}/v1/embeddings: " in done.err and "certificate" in done.err, done.err
+        assert qvec("verify", *TINY, "--against", url, "--cacert", pki / "alone.pem", env=none).status == 1
+        for flags, env in ((["--cacert", pki / "root.pem"], none), ([], {"SSL_CERT_FILE": str(pki / "root.pem")}), (["--insecure"], none)):
+            done = qvec("verify", *TINY, "--against", url, *flags, env=env)
+            assert done.status == 0 and ("warning" in done.err) == (flags == ["--insecure"]), done.out + done.err
