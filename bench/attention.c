@@ -1,7 +1,8 @@
 /* Attention on the shapes of the 2B model. A causal row counts the keys that it sees; two products of head_dim
  * multiply-adds for each.
  *
- *     bench_attention [--quick | --all] [--threads N] [--only PART] [--seconds S]      --all: one thread too */
+ *     bench_attention [--quick | --all] [--threads N] [--tier TIER] [--only PART] [--seconds S]
+ *     --all: one thread too */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +73,7 @@ static void measure(qv__backend *cpu, const shape *s, double seconds) {
 static void run(const bench_options *o, int threads) {
     qv_error err = {0};
     qv__backend *cpu;
-    if (qv__cpu_backend_open(threads, NULL, &cpu, &err)) bench_fail("%s", err.message);
+    if (qv__cpu_backend_open(threads, o->tier, &cpu, &err)) bench_fail("%s", err.message);
     printf("# attention, %s, %d threads\n", qv__cpu_backend_tier(cpu), qv__cpu_backend_threads(cpu));
     bench_print_header();
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)

@@ -1,7 +1,8 @@
 /* Whole forward passes of a model with weights by rule: texts, the vision tower, and a picture from the bytes of its
  * JPEG file to the vector. The network is called without the engine but for the last, so nothing is shared or cached.
  *
- *     bench_forward [--quick | --all] [--threads N] [--shape 2b|8b|small] [--int8] [--only PART] [--seconds S]
+ *     bench_forward [--quick | --all] [--threads N] [--tier TIER] [--shape 2b|8b|small] [--int8] [--only PART]
+ *         [--seconds S]
  *     bench_forward --on-demand ...       runs the cases that lines of stdin name, once each: for bench/peers */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The linear op on the shapes of the 2B model. The weights of successive calls lie in different memory, as those of
  * successive layers do.
  *
- *     bench_gemm [--quick | --all] [--threads N] [--only PART] [--seconds S]      --all: one thread too */
+ *     bench_gemm [--quick | --all] [--threads N] [--tier TIER] [--only PART] [--seconds S]     --all: one thread too */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +114,7 @@ static void run(const bench_options *o, int threads) {
     static const int64_t rows[] = {1, 8, 20, 64, 200, 256, 800, 1024};
     qv_error err = {0};
     bench b = {0};
-    if (qv__cpu_backend_open(threads, NULL, &b.backend, &err)) bench_fail("%s", err.message);
+    if (qv__cpu_backend_open(threads, o->tier, &b.backend, &err)) bench_fail("%s", err.message);
     fill(&b);
     printf("# linear, %s, %d threads\n", qv__cpu_backend_tier(b.backend), qv__cpu_backend_threads(b.backend));
     bench_print_header();

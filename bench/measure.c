@@ -15,7 +15,8 @@ enum { SAMPLE_EVERY_NS = 25000000, AROUND_MAX = 12, AROUND_EVERY_MS = 20, ENOUGH
 static _Noreturn void usage(const char *program, const char *about, int status) {
     const char *slash = strrchr(program, '/');
     fprintf(status ? stderr : stdout,
-            "%s [--quick | --all] [--threads N] [--shape 2b|8b|small] [--int8] [--only PART] [--seconds S]\n%s\n",
+            "%s [--quick | --all] [--threads N] [--tier " QV__TIER_CHOICES "] [--shape 2b|8b|small] [--int8]\n"
+            "    [--only PART] [--seconds S]\n%s\n",
             slash ? slash + 1 : program, about);
     exit(status);
 }
@@ -36,6 +37,8 @@ bench_options bench_read_options(int argc, char **argv, const char *about) {
             usage(argv[0], about, 2);
         else if (i++, strcmp(flag, "--threads") == 0)
             o.threads = atoi(value);
+        else if (strcmp(flag, "--tier") == 0)
+            o.tier = value;
         else if (strcmp(flag, "--shape") == 0)
             o.shape = value;
         else if (strcmp(flag, "--only") == 0)
@@ -46,6 +49,9 @@ bench_options bench_read_options(int argc, char **argv, const char *about) {
             usage(argv[0], about, 2);
     }
     if (o.quick) o.all = false;
+    qv_error err = {0};
+    qv__tier tier;
+    if (qv__tier_parse(o.tier, &tier, &err)) bench_fail("%s", err.message);
     return o;
 }
 

@@ -13,12 +13,13 @@ typedef struct {
     bool quick, all;   /* a look, in seconds; everything, in minutes */
     bool int8;         /* matrices as 8-bit codes; the peak is that of their instructions */
     int threads;       /* 0: all CPUs */
+    const char *tier;  /* the highest set of kernels to use, as `--cpu-tier`; NULL: the best there is */
     const char *shape; /* "2b": which of the tests' checkpoints */
     const char *only;  /* part of a case's name; NULL: every case */
     double seconds;    /* for the repeats of one case; 0: the program's own choice */
 } bench_options;
 
-/* Reads the flags; --help and a wrong one print `about` and end the program. */
+/* Reads the flags; --help, a wrong one and an unknown tier print why and end the program. */
 bench_options bench_read_options(int argc, char **argv, const char *about);
 _Noreturn __attribute__((format(printf, 1, 2))) void bench_fail(const char *format, ...);
 /* A file below tests/ of the source tree; static buffer. */

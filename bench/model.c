@@ -15,6 +15,7 @@ qv_model *bench_open_model(const bench_options *o, const char *kind) {
     const qv_model_options options = {.load_format = "dummy",
                                       .quantization = o->int8 ? "int8" : NULL,
                                       .threads = o->threads,
+                                      .cpu_tier = o->tier,
                                       .image_cache_bytes = -1,
                                       .prefix_cache_bytes = -1};
     char folder[4096];

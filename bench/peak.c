@@ -21,7 +21,10 @@ int main(int argc, char **argv) {
     int threads = o.threads ? o.threads : qv__cpu_count();
     printf("%-8s %-6s %8s %16s %12s\n", "tier", "of", "threads", "median Gop/s", "max");
     int samples = o.quick ? QUICK_SAMPLES : SAMPLES;
-    for (int tier = QV__TIER_AVX2; tier <= (int)qv__tier_best(); tier++)
+    qv_error err;
+    qv__tier highest;
+    if (qv__tier_parse(o.tier, &highest, &err)) bench_fail("%s", err.message);
+    for (int tier = QV__TIER_C + 1; tier <= (int)highest; tier++)
         for (int mix = 0; mix < BENCH_MIXES; mix++) {
             measure((qv__tier)tier, (bench_mix)mix, 1, samples);
             if (threads > 1) measure((qv__tier)tier, (bench_mix)mix, threads, samples);

@@ -2,7 +2,8 @@
  * head, with the prefix store on and off, in turns. Prompts are as long as the official recipes make them. Beside the
  * first case the bound: the time of the documents' bare tokens and one query, as prompts that have nothing in common.
  *
- *     bench_prefix [--quick | --all] [--threads N] [--shape 2b|8b|small] [--only PART] [--seconds S]
+ *     bench_prefix [--quick | --all] [--threads N] [--tier TIER] [--shape 2b|8b|small] [--only PART]
+ *                  [--seconds S]
  *     --quick: a small model; --all: 50 documents and 32 queries instead of 6 and 8 */
 #include <pthread.h>
 #include <stdio.h>

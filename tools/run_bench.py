@@ -3,8 +3,10 @@
 
     tools/run_bench.py [--build build] [--quick | --all] [--threads N] [--only NAME ...] [-- FLAGS]
 
-A benchmark is an executable build/bench/bench_NAME. By itself this takes three to four minutes on two CPUs, with --quick
-seconds (small models), with --all about an hour. FLAGS go to the programs as they are: -- --shape 8b --only 200.
+A benchmark is an executable build/bench/bench_NAME. By itself this takes some minutes on two CPUs, with --quick
+seconds (small models), with --all about an hour. FLAGS go to the programs as they are: -- --shape 8b --only 200 --tier avx2.
+`forward-int8` is `forward` once more, with 8-bit codes. Where `make bench-peers` has installed the peers, theirs come last
+(not with --quick): torch and Hugging Face tokenizers in turns with ours, some minutes more.
 `start` is bench/start.py, which makes a file of 4.3 GB, `serve` bench/serve.py, which needs wrk, `overtake` bench/overtake.py,
 which takes six minutes: parts of --all, or when named by --only.
 """
@@ -17,6 +19,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPTS = ("start", "serve", "overtake")
+PEERS = ("hf_tokenizers", "torch_fp32")
 ORDER = ("peak", "forward", "prefix", "attention", "gemm", "tokenizer", "decode", "resize", "rows", "write")
 
 
@@ -39,7 +42,24 @@ def programs(folder, only):
              if n.startswith("bench_") and os.path.isfile(os.path.join(folder, n))
              and os.access(os.path.join(folder, n), os.X_OK)}
     names = [n for n in ORDER if n in found] + sorted(found - set(ORDER))
+    if "forward" in names:
+        names.insert(names.index("forward") + 1, "forward-int8")
     return [n for n in names if not only or any(part in n for part in only)]
+
+
+def program(folder, name):
+    """The command of one of programs()."""
+    base, _, variant = name.partition("-")
+    return [os.path.join(folder, "bench_" + base)] + ([f"--{variant}"] if variant else [])
+
+
+def peers(build, only, quick):
+    """[(name, command)] of bench/peers, when `make bench-peers` has installed what they need."""
+    python = os.path.join(build, "peers", "bin", "python")
+    if quick or not os.path.exists(os.path.join(build, "peers", "ready")):
+        return []
+    return [(name, [python, os.path.join(ROOT, "bench", "peers", name + ".py"), "--build", build])
+            for name in PEERS if not only or name in only or "peers" in only]
 
 
 def run_script(name, build):
@@ -64,7 +84,8 @@ def main():
     build = os.path.abspath(arguments.build)
     names = programs(os.path.join(build, "bench"), arguments.only)
     scripts = [name for name in SCRIPTS if (name in arguments.only if arguments.only else arguments.all)]
-    if not names and not scripts:
+    others = peers(build, arguments.only, arguments.quick)
+    if not names and not scripts and not others:
         sys.exit(f"no such benchmark programs in {build}/bench")
     flags = arguments.flags + [f for f in ("--quick", "--all") if getattr(arguments, f[2:])]
     flags += ["--threads", arguments.threads] if arguments.threads else []
@@ -75,11 +96,14 @@ def main():
     failed = []
     for name in names:
         print(f"\n== {name}", flush=True)
-        if subprocess.run([os.path.join(build, "bench", "bench_" + name), *flags], env=environment).returncode:
+        if subprocess.run([*program(os.path.join(build, "bench"), name), *flags], env=environment).returncode:
             failed.append(name)
     for name in scripts:
         print(f"\n== {name}", flush=True)
         failed += [] if run_script(name, build) else [name]
+    for name, command in others:
+        print(f"\n== {name}", flush=True)
+        failed += [name] if subprocess.run(command).returncode else []
     if failed:
         sys.exit("failed: " + ", ".join(failed))
 
