@@ -37,21 +37,28 @@ def shown_in_scenes():
                                                     for g in scenes.THINGS.values()}
 
 
+PARTS = (("scenes", scenes, 500, {}), ("pages", pages, 200, {}), ("varied", pages, 200, {"varied": True}))
+
+
+def draw(rng, module, count, more):
+    """Captions and pictures of `count` held-out scenes or pages, all different."""
+    captions, arrays, seen = [], [], set()
+    while len(captions) < count:
+        plan = module.draw(rng, True)
+        mark = scenes.key(plan) if module is scenes else " ".join(sorted(plan["words"]))
+        if mark in seen:
+            continue
+        seen.add(mark)
+        captions.append(module.caption(plan, rng))
+        arrays.append(module.render(plan, rng, **more)[0])
+    return captions, np.stack(arrays)
+
+
 def prepare():
-    for name, module, count in (("scenes", scenes, 500), ("pages", pages, 200), ("varied", pages, 200)):
-        rng = random.Random(f"{SEED} measures {name}")
-        more = {"varied": True} if name == "varied" else {}
-        rows, arrays, seen = [], [], set()
-        while len(rows) < count:
-            plan = module.draw(rng, True)
-            mark = scenes.key(plan) if module is scenes else " ".join(sorted(plan["words"]))
-            if mark in seen:
-                continue
-            seen.add(mark)
-            rows.append({"caption": module.caption(plan, rng)})
-            arrays.append(module.render(plan, rng, **more)[0])
-        write(f"held-{name}.jsonl", rows)
-        np.save(cache(f"held-{name}.npy"), np.stack(arrays))
+    for name, module, count, more in PARTS:
+        captions, arrays = draw(random.Random(f"{SEED} measures {name}"), module, count, more)
+        write(f"held-{name}.jsonl", [{"caption": c} for c in captions])
+        np.save(cache(f"held-{name}.npy"), arrays)
     known, drawings = read("pictures.jsonl"), np.load(cache("drawings.npy"), mmap_mode="r")
     seen = shown_in_scenes()
     held = [i for i, row in enumerate(known) if row["held"] and row["group"] not in seen]
@@ -207,11 +214,16 @@ def guide(e):
     return out
 
 
-def questions(e):
-    """Held-out questions to their answers among 500."""
+def question_pairs():
+    """500 held-out questions and their answers."""
     rows = {p["group"]: p for p in read("pairs.jsonl") if p["held"] and p["kind"] in ("noun", "capital")}
     rows = random.Random(SEED).sample(sorted(rows.values(), key=lambda p: p["query"]), 500)
-    q, d = [r["query"] for r in rows], [r["document"] for r in rows]
+    return [(r["query"], r["document"]) for r in rows]
+
+
+def questions(e):
+    """Held-out questions to their answers among 500."""
+    q, d = map(list, zip(*question_pairs()))
     words = tfidf(q + d)
     return {"recall at 1": recall(e.texts(q), e.texts(d), 1), "recall at 5": recall(e.texts(q), e.texts(d), 5),
             "TF-IDF, recall at 1": recall(words[:500], words[500:], 1)}

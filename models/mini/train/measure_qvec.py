@@ -1,15 +1,18 @@
 """The held-out measures through the program, as users have them: in full precision and with --quantization int8.
 
-    measure_qvec.py QVEC [--embedder FOLDER] [--reranker FOLDER] [--lists N]
+    measure_qvec.py QVEC [--embedder FOLDER] [--reranker FOLDER] [--lists N] [--sets N]
+    measure_qvec.py --store FOLDER      writes what tests/golden/test_int8_retrieval.py searches
 
 Prints a table: each measure in both, and by how many points (hundredths of a share or of a correlation) they differ.
 Reads what `measure.py prepare` left in the cache. In full precision the numbers are those of measure.py but for single
 items whose neighbours are as good as equally near: that one measures PyTorch over the same weights. --lists: of texts,
-scenes and pages each, for the reranker, instead of the 150, 60 and 60 of the card.
+scenes and pages each, for the reranker, instead of the 150, 60 and 60 of the card. --sets: so many further sets of
+scenes and pages, drawn anew, as large as the card's: their means tell apart what one set leaves to chance.
 """
 import argparse
 import json
 import os
+import random
 import subprocess
 import tempfile
 
@@ -20,7 +23,8 @@ from torch.nn import functional as F
 
 import measure
 import measure_reranker
-from common import HERE, INSTRUCTION, RERANK_INSTRUCTION
+from common import HERE, INSTRUCTION, RERANK_INSTRUCTION, SEED, cache
+from data_text import read
 
 
 def run(command, items):
@@ -86,6 +90,31 @@ def measure_reranker_lists(model, count):
     return {"reranker": out}
 
 
+def more_sets(embedder, count):
+    """Means over `count` sets of each part."""
+    out = {}
+    for name, module, size, more in measure.PARTS:
+        rng, found = random.Random(f"{SEED} more {name}"), []
+        for _ in range(count):
+            captions, arrays = measure.draw(rng, module, size, more)
+            t, x = embedder.texts(captions), embedder.pictures(arrays)
+            found.append([measure.recall(a, b, at) for at in (1, 5) for a, b in ((t, x), (x, t))])
+        names = [f"{way}, recall at {at}" for at in (1, 5) for way in ("text to picture", "picture to text")]
+        out[f"{count} x {size} {name}"] = dict(zip(names, np.mean(found, axis=0).tolist()))
+    return out
+
+
+def store(folder):
+    """The card's 500 questions with their answers, and the first 200 of its scenes, 20 in a row of one picture."""
+    captions, arrays = [r["caption"] for r in read("held-scenes.jsonl")][:200], np.load(cache("held-scenes.npy"))[:200]
+    sheet = np.concatenate([np.concatenate(list(arrays[i:i + 20]), 1) for i in range(0, 200, 20)])
+    Image.fromarray(sheet).save(os.path.join(folder, "scenes.webp"), quality=80, method=6)
+    for name, rows in (("captions", captions), ("questions", measure.question_pairs())):
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        with open(os.path.join(folder, name + ".json"), "w", encoding="utf-8") as f:
+            f.write(f"[\n{lines}\n]\n")
+
+
 def flat(tree, name=""):
     """{"a, b": number} of nested dicts; what is no measure is left out."""
     out = {}
@@ -100,15 +129,20 @@ def flat(tree, name=""):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("qvec")
+    parser.add_argument("qvec", nargs="?")
+    parser.add_argument("--store")
     parser.add_argument("--embedder", default=os.path.join(HERE, ".."))
     parser.add_argument("--reranker", default=os.path.join(HERE, "..", "..", "mini-reranker"))
     parser.add_argument("--lists", type=int)
+    parser.add_argument("--sets", type=int, default=0)
     a = parser.parse_args()
+    if a.store or not a.qvec:
+        return store(a.store) if a.store else parser.error("name the program")
     found = []
     for flags in ([], ["--quantization", "int8"]):
         embedder, reranker = Embedder(a.qvec, a.embedder, flags), Reranker(a.qvec, a.reranker, flags)
-        found.append(flat(measure.measure(embedder) | measure_reranker_lists(reranker, a.lists)))
+        found.append(flat(measure.measure(embedder) | measure_reranker_lists(reranker, a.lists)
+                          | (more_sets(embedder, a.sets) if a.sets else {})))
     print("| measure | full precision | int8 | points |\n|---|---|---|---|")
     for name, full in found[0].items():
         print(f"| {name} | {full:.3f} | {found[1][name]:.3f} | {100 * (found[1][name] - full):+.1f} |")
