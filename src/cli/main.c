@@ -16,7 +16,7 @@ static const struct {
     {"rerank", "scores of documents for a query", qv__command_rerank},
     {"tokenize", "token ids of texts and prompts", qv__command_tokenize},
     {"info", "what a model is and needs, without opening its weights", qv__command_info},
-    {"quantize", "a folder with matrices as 8-bit codes: half the memory, faster", qv__command_quantize},
+    {"quantize", "a folder with matrices as 8-bit codes: 0.6 of the memory, faster", qv__command_quantize},
     {"verify", "proof that an install works", qv__command_verify},
     {"bench", "how fast a server or a model is", qv__command_bench},
 };

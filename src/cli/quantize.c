@@ -56,7 +56,7 @@ int qv__command_quantize(int argc, char **argv) {
     };
     qv__usage usage = {
         .name = "quantize",
-        .summary = "a folder with matrices as 8-bit codes: half the memory, faster",
+        .summary = "a folder with matrices as 8-bit codes: 0.6 of the memory, faster",
         .examples = "  qvec quantize Qwen/Qwen3-VL-Embedding-2B ./embedding-2b-int8\n"
                     "  qvec serve ./embedding-2b-int8\n",
         .usage = "MODEL OUT [flags]",

@@ -2,6 +2,7 @@
 checked like everything from outside when it is opened."""
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -109,9 +110,30 @@ def test_info(qvec, folder):
     assert facts["weights"]["quantization"] == made["weights"]["quantization"] == "int8"
     assert full["weights"]["quantization"] == "none"
     assert facts["weights"]["bytes"] == pytest.approx(made["weights"]["bytes"], rel=0.01)
-    assert made["weights"]["bytes"] < full["weights"]["bytes"]
+    assert made["weights"]["bytes"] < 0.95 * full["weights"]["bytes"]  # of this shape most is the token table
     assert facts["weights"]["parameters"] == pytest.approx(full["weights"]["parameters"], rel=0.01)
     assert "int8, groups of 64" in qvec("info", folder).out
+
+
+def coded(name):
+    """docs/QUANTIZATION.md: the matrices of decoder layers, vision blocks and mergers, but of the first layer and block."""
+    return re.fullmatch(r"model\.(language_model\.layers\.(?!0\.)\d+\..*_proj|visual\.blocks\.(?!0\.)\d+\.(attn\.(qkv|proj)|mlp\.linear_fc[12])"
+                        r"|visual\.(deepstack_)?merger(_list\.\d+)?\.linear_fc[12])\.weight", name)
+
+
+@pytest.mark.parametrize("shape, share", [("2b", 0.615), ("8b", 0.609)])
+def test_size_of_the_published_shapes(qvec, shape, share):
+    """A code of a byte and the 64th part of a scale, instead of two bytes; the rest stays."""
+    model = [harness.folder(shape), "--load-format", "dummy"]
+    tensors = dummy_weights.tensors(json.load(open(os.path.join(model[0], "config.json"), encoding="utf-8")))
+    counts = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in tensors.items()}
+    matrices = [shape for name, shape in tensors.items() if coded(name)]
+    codes = sum(-(-rows // 16) * 16 * -(-cols // 64) * 64 for rows, cols in matrices)
+    full, made = (json.loads(qvec("info", *model, *flags, "--json").out)["weights"]["bytes"]
+                  for flags in ([], ["--quantization", "int8"]))
+    assert full == 2 * sum(counts.values())
+    assert full - made == 2 * sum(rows * cols for rows, cols in matrices) - codes * 17 // 16
+    assert made / full == pytest.approx(share, abs=0.001)
 
 
 def test_verify(qvec, folder):
