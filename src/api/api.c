@@ -103,18 +103,17 @@ qv_status qv__api_set_keys(qv__api *api, const char *const *keys, int count, qv_
     return qv__keys_set(&api->keys, keys, (size_t)count, err);
 }
 
-int qv__api_key_status(qv__api *api, const char *method, const char *path, const char *authorization) {
+int qv__api_key_status(qv__api *api, const char *method, const char *path, const char *authorization,
+                       uint64_t *client) {
     const qv__route *route = qv__route_find(method, path);
-    return route && route->flags & QV__ROUTE_KEY && !qv__keys_fit(&api->keys, authorization) ? 401 : 200;
+    return route && route->flags & QV__ROUTE_KEY && !qv__keys_fit(&api->keys, authorization, client) ? 401 : 200;
 }
 
-void qv__api_error_response(qv__response *response, const char *path, int status, const char *message,
-                            int retry_after) {
+void qv__api_error_response(qv__api *api, qv__response *response, const char *path, int status, const char *message) {
     qv__refusal r;
     qv__refuse(&r, QV_INTERNAL, NULL, "%s", message);
     qv__refusal_set_http(&r, status);
-    if (retry_after) r.retry_after = retry_after;
-    qv__refusal_respond(&r, qv__route_errors(path), response);
+    qv__refusal_respond(&r, qv__route_errors(path), qv__room_retry_after(api, status), response);
 }
 
 /* ---- a request's common checks ---- */
@@ -137,7 +136,8 @@ static qv_status check(qv__api *api, const qv__request *q, const qv__route *rout
         qv__refusal_set_http(r, status);
         return QV_INVALID_ARGUMENT;
     }
-    if (route->flags & QV__ROUTE_KEY && !qv__keys_fit(&api->keys, q->authorization))
+    uint64_t client; /* http/ has it */
+    if (route->flags & QV__ROUTE_KEY && !qv__keys_fit(&api->keys, q->authorization, &client))
         return qv__refuse(r, QV_UNAUTHORIZED, NULL, "A valid API key is needed: \"Authorization: Bearer KEY\".");
     if (api->draining && !(route->flags & QV__ROUTE_LIGHT))
         return qv__refuse(r, QV_SHUTTING_DOWN, NULL, "The server is shutting down.");
@@ -154,9 +154,9 @@ static void send(qv__api *api, qv__request *q, qv__errors errors, qv_status stat
     if (!status && response->body.failed) {
         qv__refusal lack;
         qv__refuse(&lack, QV_NO_MEMORY, NULL, "No memory for the answer.");
-        qv__refusal_respond(&lack, errors, response);
+        qv__refusal_respond(&lack, errors, qv__room_retry_after(api, lack.http), response);
     } else if (status) {
-        qv__refusal_respond(r, errors, response);
+        qv__refusal_respond(r, errors, qv__room_retry_after(api, r->http), response);
     }
     memcpy(response->stage_ns, stage_ns, sizeof response->stage_ns);
     q->respond(q, response);
@@ -237,7 +237,15 @@ void qv__api_finish(qv__api *api, qv__request *request) {
     finish_work(&job->work);
 }
 
+static void refuse_submit(const qv__job *job, const qv_error *err, qv__refusal *r) {
+    if (err->code != QV_TOO_LARGE && err->code != QV_OVERLOADED) return (void)qv__refuse_error(r, err, NULL, "");
+    qv__refuse(r, err->code, NULL, "%s (--max-queued-items %lld, --max-queued-tokens %lld)", err->message,
+               (long long)job->api->options.limits.queued_items, (long long)job->api->options.limits.queued_tokens);
+}
+
 static qv_status submit(qv__job *job, qv__refusal *r) {
+    const qv__limits *l = &job->api->options.limits;
+    int64_t tokens = qv__job_tokens(job);
     for (size_t i = 0; i < job->count; i++) {
         job->items[i]->done = item_done;
         job->items[i]->user = job;
@@ -253,13 +261,14 @@ static qv_status submit(qv__job *job, qv__refusal *r) {
     qv_error err = {0};
     pthread_mutex_lock(&job->lock); /* finish_work waits here until submit has returned */
     qv_status status = qv__job_check_wanted(job, r);
+    if (!status && tokens <= l->queued_tokens && (int64_t)job->count <= l->queued_items)
+        status = qv__room_check(job->api, job->request->client, (int64_t)job->count, tokens, r);
     if (!status) {
         status = qv__engine_submit(job->api->options.model->engine, job->items, job->count, &err);
         job->submitted = !status;
-        if (status) qv__refuse_error(r, &err, NULL, "");
+        if (status) refuse_submit(job, &err, r);
     }
     pthread_mutex_unlock(&job->lock);
-    if (status == QV_OVERLOADED) r->retry_after = qv__drain_seconds(&job->api->drain, job->api->options.model->engine);
     return status;
 }
 
@@ -321,8 +330,10 @@ static void start(qv__job *job, qv_status status, qv__refusal *r) {
     if (!status && job->urls.count) {
         job->work.run = fetch_work;
         if (qv__pool_add(job->api->fetchers, &job->work)) return;
-        status = qv__refuse(r, QV_OVERLOADED, NULL, "%lld requests are waiting for URLs already.",
-                            (long long)job->api->options.limits.waiting_requests);
+        status = qv__refuse(
+            r, QV_OVERLOADED, NULL,
+            "Too many requests wait for URLs: %lld may (--max-waiting-requests), the last eighth for other clients.",
+            (long long)job->api->options.limits.waiting_requests);
     }
     go_on(job, status, r, &response);
 }
@@ -370,7 +381,7 @@ void qv__api_handle(qv__api *api, qv__request *q) {
     qv__job *job = status ? NULL : qv__calloc(1, sizeof *job);
     if (!status && !job) status = qv__refuse(&r, QV_NO_MEMORY, NULL, "No memory for the request.");
     if (!status) {
-        *job = (qv__job){.work.run = start_work,
+        *job = (qv__job){.work = {.run = start_work, .client = q->client},
                          .api = api,
                          .request = q,
                          .route = route,
@@ -381,8 +392,10 @@ void qv__api_handle(qv__api *api, qv__request *q) {
         q->job = job;
         count_in(api);
         if (start_plain(job) || qv__pool_add(api->pool, &job->work)) return;
-        status = qv__refuse(&r, QV_OVERLOADED, NULL, "%lld requests are waiting to be read already.",
-                            (long long)api->options.limits.waiting_requests);
+        status = qv__refuse(
+            &r, QV_OVERLOADED, NULL,
+            "Too many requests wait to be read: %lld may (--max-waiting-requests), the last eighth for other clients.",
+            (long long)api->options.limits.waiting_requests);
         answer(job, status, &r, &response);
         return;
     }
@@ -435,15 +448,4 @@ void qv__api_gone(qv__api *api, qv__request *q) {
 
 void qv__api_late(qv__api *api, qv__request *q) {
     if (q->job) give_up(q->job, true);
-}
-
-int qv__api_room_status(qv__api *api, const char *method, const char *path, int *retry_after) {
-    const qv__route *route = qv__route_find(method, path);
-    if (!route || !(route->flags & QV__ROUTE_QUEUED)) return 200;
-    qv__engine_stats s;
-    qv__engine_get_stats(api->options.model->engine, &s);
-    const qv__limits *l = &api->options.limits;
-    if (s.waiting_items < l->queued_items && s.waiting_tokens < l->queued_tokens) return 200;
-    *retry_after = qv__drain_seconds(&api->drain, api->options.model->engine);
-    return 429;
 }

@@ -34,7 +34,7 @@ struct qv__request {
     const char *content_type, *authorization, *request_id, *accept; /* NULL when absent */
     const char *body;
     size_t body_size;
-    uint64_t client;     /* fairness key */
+    uint64_t client;     /* who takes turns with others: by key, else by address; 0: nobody in particular */
     int64_t deadline_ns; /* of the answer, by qv__now_ns; 0: none. From then on qv__api_late may be called */
     _Atomic bool gone;   /* the client hung up; set by qv__api_gone */
     /* Called exactly once, from any thread; takes what it needs from the response before it returns. */
@@ -104,9 +104,9 @@ void qv__api_gone(qv__api *api, qv__request *request);
  * device's answer, which is given up or dropped; else at the next step of its reading. The same holds for respond. */
 void qv__api_late(qv__api *api, qv__request *request);
 
-/* 200, or 429 when a request to this path would find the queue full, whatever is in it; *retry_after: in seconds. Lets
- * http/ answer before it reads a body. */
-int qv__api_room_status(qv__api *api, const char *method, const char *path, int *retry_after);
+/* 200, or 429 and `why` when a request to this path would find the queue full, whatever is in it. Lets http/ answer
+ * before it reads a body. */
+int qv__api_room_status(qv__api *api, const char *method, const char *path, uint64_t client, char *why, size_t size);
 
 /* For /metrics: a request of any kind has ended, refused ones included; a connection was opened (1) or closed (-1). */
 void qv__api_note_end(qv__api *api, const qv__ended *ended);
@@ -119,9 +119,9 @@ int qv__api_route_status(const qv__api *api, const char *method, const char *pat
 bool qv__api_allowed(const qv__api *api, const char *path, char *out, size_t size);
 /* The table's own spelling of a known path, NULL for others: safe to log. */
 const char *qv__api_route_path(const qv__api *api, const char *path);
-/* 200, or the status of a missing or wrong key on a route that needs one. */
-int qv__api_key_status(qv__api *api, const char *method, const char *path, const char *authorization);
+/* 200, or the status of a missing or wrong key on a route that needs one. *client: becomes that of the key. */
+int qv__api_key_status(qv__api *api, const char *method, const char *path, const char *authorization, uint64_t *client);
 /* Fills a response with an error body as the clients of `path` (may be unknown or NULL) read it; for errors that http/
- * finds. retry_after: 0: none, or one second where the status asks for one. */
-void qv__api_error_response(qv__response *response, const char *path, int status, const char *message, int retry_after);
+ * finds. */
+void qv__api_error_response(qv__api *api, qv__response *response, const char *path, int status, const char *message);
 #endif

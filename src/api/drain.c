@@ -30,9 +30,9 @@ static double measure(qv__drain *d, const qv__engine_stats *s) {
     return result;
 }
 
-int qv__drain_seconds(qv__drain *drain, qv__engine *engine) {
+int qv__drain_seconds(qv__drain *drain, qv__engine *engine, double before) {
     qv__engine_stats s;
     qv__engine_get_stats(engine, &s);
-    double seconds = measure(drain, &s) * (double)s.waiting_tokens * 1e-9;
+    double seconds = before + measure(drain, &s) * (double)s.waiting_tokens * 1e-9;
     return seconds <= 1 ? 1 : seconds > LONGEST_SECONDS ? LONGEST_SECONDS : (int)seconds + 1;
 }

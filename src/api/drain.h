@@ -15,6 +15,6 @@ typedef struct {
 
 void qv__drain_open(qv__drain *drain);
 void qv__drain_close(qv__drain *drain);
-/* Seconds until what waits now will have been computed, from 1 to 60. */
-int qv__drain_seconds(qv__drain *drain, qv__engine *engine);
+/* Seconds until what waits now will have been computed, and `before` seconds of other work, from 1 to 60. */
+int qv__drain_seconds(qv__drain *drain, qv__engine *engine, double before);
 #endif

@@ -44,7 +44,8 @@ qv_status qv__job_check_wanted(const qv__job *job, qv__refusal *r) {
         return QV_CANCELLED;
     }
     if (!q->deadline_ns || qv__now_ns() < q->deadline_ns) return QV_OK;
-    return qv__refuse(r, QV_DEADLINE, NULL, "The request took longer than %lld seconds, which is the limit here.",
+    return qv__refuse(r, QV_DEADLINE, NULL,
+                      "The request took longer than %lld seconds, which is the limit here (--request-timeout).",
                       (long long)job->api->options.limits.request_seconds);
 }
 

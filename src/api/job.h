@@ -116,6 +116,14 @@ void qv__job_write_id(const qv__job *job, const char *prefix, qv__buffer *b);
 
 size_t qv__api_in_flight(qv__api *api); /* requests that are being worked on */
 
+/* room.c */
+/* Refuses what would make the queue longer than it may be. Clients of whom more than an eighth of it waits may not fill
+ * the last eighth. Client 0 is nobody in particular, and may. */
+qv_status qv__room_check(qv__api *api, uint64_t client, int64_t items, int64_t tokens, qv__refusal *r);
+/* Seconds for the header Retry-After of an answer with this status, from 1 to 60: of 429, until what waits to be read,
+ * fetched and computed now will have been; 0: no such header. */
+int qv__room_retry_after(qv__api *api, int http);
+
 /* plain.c */
 /* Whether reading the request, and making items of it, is sure to be short work: nothing but texts, few of them. */
 bool qv__body_is_plain(const json_t *root);

@@ -47,9 +47,10 @@ bool qv__keys_needed(qv__keys *keys) {
     return needed;
 }
 
-bool qv__keys_fit(qv__keys *keys, const char *authorization) {
-    uint8_t digest[32];
+bool qv__keys_fit(qv__keys *keys, const char *authorization, uint64_t *client) {
+    uint8_t digest[32] = {0};
     unsigned fits = 0;
+    uint64_t number;
     pthread_rwlock_rdlock(&keys->lock);
     if (keys->count) digest_of(authorization, digest);
     for (size_t i = 0; i < keys->count; i++) {
@@ -57,6 +58,8 @@ bool qv__keys_fit(qv__keys *keys, const char *authorization) {
         for (int k = 0; k < 32; k++) different |= digest[k] ^ keys->digests[i][k];
         fits |= different == 0;
     }
+    memcpy(&number, digest, sizeof number);
+    if (fits) *client = number | 1;
     fits |= keys->count == 0;
     pthread_rwlock_unlock(&keys->lock);
     return fits;

@@ -19,6 +19,7 @@ void qv__keys_close(qv__keys *keys);
 /* Takes the place of all keys so far; after a failure those stay. */
 qv_status qv__keys_set(qv__keys *keys, const char *const *texts, size_t count, qv_error *err);
 bool qv__keys_needed(qv__keys *keys);
-/* True when no keys are set, or `authorization` is "Bearer KEY" with one of them. */
-bool qv__keys_fit(qv__keys *keys, const char *authorization);
+/* True when no keys are set, or `authorization` is "Bearer KEY" with one of them: *client is that key's number then,
+ * the same however the header spells it, and never 0. Without keys *client stays: anybody may send any header. */
+bool qv__keys_fit(qv__keys *keys, const char *authorization, uint64_t *client);
 #endif

@@ -32,7 +32,6 @@ static void set(qv__refusal *r, int http, const char *param, const char *format,
     r->http = http;
     r->cause = QV__CAUSE_OTHER;
     r->type = type_of(http);
-    r->retry_after = http == 429 || http == 503 ? 1 : 0;
     snprintf(r->param, sizeof r->param, "%s", param ? param : "");
     vsnprintf(r->message, sizeof r->message, format, args);
 }
@@ -63,7 +62,6 @@ qv_status qv__refuse_error(qv__refusal *r, const qv_error *err, const char *para
 void qv__refusal_set_http(qv__refusal *r, int http) {
     r->http = http;
     r->type = type_of(http);
-    r->retry_after = http == 429 || http == 503 ? 1 : 0;
 }
 
 static void write_vllm(const qv__refusal *r, qv__buffer *b) {
@@ -106,7 +104,7 @@ static void write_field(const qv__refusal *r, const char *name, qv__buffer *b) {
     qv__buffer_puts(b, "}");
 }
 
-void qv__refusal_respond(const qv__refusal *r, qv__errors errors, qv__response *response) {
+void qv__refusal_respond(const qv__refusal *r, qv__errors errors, int retry_after, qv__response *response) {
     qv__buffer b = {0};
     switch (errors) {
     case QV__ERRORS_COHERE: write_field(r, "message", &b); break;
@@ -119,8 +117,8 @@ void qv__refusal_respond(const qv__refusal *r, qv__errors errors, qv__response *
     int status = errors == QV__ERRORS_TEI ? tei_status(r) : r->http;
     *response = (qv__response){.status = status, .content_type = "application/json", .body = b};
     int n = 0;
-    if (r->retry_after > 0) {
-        snprintf(response->retry_after, sizeof response->retry_after, "%d", r->retry_after);
+    if (retry_after > 0) {
+        snprintf(response->retry_after, sizeof response->retry_after, "%d", retry_after);
         response->header_name[n] = "Retry-After";
         response->header_value[n++] = response->retry_after;
     }

@@ -19,7 +19,6 @@ typedef struct {
     const char *type; /* static */
     char param[64];   /* the field at fault; "": null */
     char message[960];
-    int retry_after; /* seconds; 0: no such header */
     /* what TEI has words of its own for; set behind qv__refuse… */
     enum { QV__CAUSE_OTHER, QV__CAUSE_EMPTY, QV__CAUSE_TOKENS } cause;
 } qv__refusal;
@@ -36,5 +35,6 @@ qv_status qv__refuse_error(qv__refusal *r, const qv_error *err, const char *para
 /* For the statuses that no qv_status stands for (405, 411, 431, 499). */
 void qv__refusal_set_http(qv__refusal *r, int http);
 
-void qv__refusal_respond(const qv__refusal *r, qv__errors errors, qv__response *response);
+/* retry_after: seconds; 0: no such header. */
+void qv__refusal_respond(const qv__refusal *r, qv__errors errors, int retry_after, qv__response *response);
 #endif

@@ -319,3 +319,11 @@ void qv__engine_get_stats(qv__engine *e, qv__engine_stats *stats) {
     stats->open_ns = now - e->opened_ns;
     pthread_mutex_unlock(&e->lock);
 }
+
+void qv__engine_get_waiting(qv__engine *e, uint64_t client, qv__engine_waiting *w) {
+    pthread_mutex_lock(&e->lock);
+    w->items = e->queue.items;
+    w->tokens = e->queue.tokens;
+    qv__queue_count_client(&e->queue, client, &w->own_items, &w->own_tokens);
+    pthread_mutex_unlock(&e->lock);
+}

@@ -85,4 +85,10 @@ void qv__engine_cancel(qv__engine *engine, qv__item *item);
 /* The same for all of a client's items that wait. */
 void qv__engine_cancel_client(qv__engine *engine, uint64_t client);
 void qv__engine_get_stats(qv__engine *engine, qv__engine_stats *stats);
+
+typedef struct {
+    int64_t items, tokens;         /* all that wait */
+    int64_t own_items, own_tokens; /* those of one client */
+} qv__engine_waiting;
+void qv__engine_get_waiting(qv__engine *engine, uint64_t client, qv__engine_waiting *waiting);
 #endif

@@ -13,6 +13,7 @@ typedef struct {
 struct qv__lane {
     uint64_t client;
     list lists[2];             /* long items, short items */
+    int64_t items, tokens;     /* of both */
     qv__lane *next, *previous; /* the ring */
     qv__lane *chain;           /* of the bucket */
 };
@@ -152,7 +153,9 @@ static void link_item(qv__queue *q, qv__item *item) {
     item->heap_index = NOT_IN_HEAP;
     if (item->deadline_ns) sift(q, q->heap_count++, item);
     q->items++;
+    item->lane->items++;
     q->tokens += item->sequence.length;
+    item->lane->tokens += item->sequence.length;
     q->short_items += is_short(q, item);
 }
 
@@ -183,10 +186,18 @@ void qv__queue_remove(qv__queue *q, qv__item *item) {
     *(item->next ? &item->next->previous : &l->last) = item->previous;
     heap_remove(q, item);
     q->items--;
+    item->lane->items--;
     q->tokens -= item->sequence.length;
+    item->lane->tokens -= item->sequence.length;
     q->short_items -= is_short(q, item);
     if (is_empty(item->lane)) drop_lane(q, item->lane);
     item->lane = NULL;
+}
+
+void qv__queue_count_client(const qv__queue *q, uint64_t client, int64_t *items, int64_t *tokens) {
+    const qv__lane *l = find_lane(q, client);
+    *items = l ? l->items : 0;
+    *tokens = l ? l->tokens : 0;
 }
 
 qv__item *qv__queue_take_client(qv__queue *q, uint64_t client) {

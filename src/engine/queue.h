@@ -38,6 +38,8 @@ int64_t qv__queue_oldest(const qv__queue *queue);        /* when it was submitte
 int64_t qv__queue_next_deadline(const qv__queue *queue); /* INT64_MAX: none */
 /* Removes and gives an item whose deadline is not after `now`; NULL: none. */
 qv__item *qv__queue_take_expired(qv__queue *queue, int64_t now);
+/* How much of it is a client's. */
+void qv__queue_count_client(const qv__queue *queue, uint64_t client, int64_t *items, int64_t *tokens);
 /* Removes and gives an item of this client; NULL: none. */
 qv__item *qv__queue_take_client(qv__queue *queue, uint64_t client);
 #endif

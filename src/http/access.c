@@ -1,27 +1,9 @@
 #include "http/access.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-
-/* Without the port, and an IPv4 client of an IPv6 socket as IPv4. */
-static void name_client(const struct sockaddr *client, char out[INET6_ADDRSTRLEN]) {
-    const void *address = NULL;
-    int family = client ? client->sa_family : AF_UNSPEC;
-    if (family == AF_INET) address = &((const struct sockaddr_in *)(const void *)client)->sin_addr;
-    if (family == AF_INET6) {
-        const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)client)->sin6_addr;
-        address = v6;
-        if (IN6_IS_ADDR_V4MAPPED(v6)) {
-            address = v6->s6_addr + 12;
-            family = AF_INET;
-        }
-    }
-    if (!address || !inet_ntop(family, address, out, INET6_ADDRSTRLEN)) strcpy(out, family == AF_UNIX ? "unix" : "-");
-}
+#include "http/client.h"
 
 /* Other methods are the client's words. */
 static const char *known_method(const char *method) {
@@ -37,7 +19,7 @@ static const char *known_method(const char *method) {
 void qv__access_log(const qv__access *a) {
     if (!qv__log_wants(QV__LOG_INFO)) return;
     char client[INET6_ADDRSTRLEN];
-    name_client(a->client, client);
+    qv__client_name(a->client, client);
     const qv__log_field fields[] = {
         {.name = "id", .text = a->id},
         {.name = "client", .text = client},

@@ -1,19 +1,25 @@
 #include "http/exchange.h"
 
-#include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "http/access.h"
+#include "http/client.h"
+#include "http/framing.h"
 
 enum { READING, HANDLING, SUSPENDED, COMPUTED, ANSWERED };
-enum { REQUEST_ID_MAX = 128, ID_BYTES = 16, SMALL_BODY = 256 << 10, SLOWEST_BYTES_PER_SECOND = 16 << 10 };
+enum {
+    REASON_MAX = 600,
+    REQUEST_ID_MAX = 128,
+    ID_BYTES = 16,
+    SMALL_BODY = 256 << 10,
+    SLOWEST_BYTES_PER_SECOND = 16 << 10
+};
 
 typedef struct {
     qv__server *server;
@@ -23,8 +29,7 @@ typedef struct {
     atomic_int state;
     bool watched;
     int refused; /* status; the rest of the body is thrown away */
-    const char *reason;
-    int retry_after; /* seconds; 0: the status tells */
+    char reason[REASON_MAX];
     qv__request request;
     const char *origin;
     char request_id[REQUEST_ID_MAX + 1];
@@ -42,6 +47,11 @@ static void set_deadline(exchange *x, int64_t seconds) {
     if (x->peer) x->peer->deadline_ns = seconds ? qv__now_ns() + seconds * 1000000000 : 0;
 }
 
+static const struct sockaddr *address_of(const exchange *x) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info ? info->client_addr : NULL;
+}
+
 /* ---- bodies ---- */
 
 static void drop_body(exchange *x) {
@@ -50,29 +60,37 @@ static void drop_body(exchange *x) {
     x->counted = 0;
 }
 
-static void refuse(exchange *x, int status, const char *reason) {
+__attribute__((format(printf, 3, 4))) static void refuse(exchange *x, int status, const char *format, ...) {
     if (x->refused) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(x->reason, sizeof x->reason, format, args);
+    va_end(args);
     x->refused = status;
-    x->reason = reason;
     drop_body(x);
+}
+
+static void refuse_size(exchange *x) {
+    refuse(x, 413, "The body has more than %lld bytes, which is the most that is taken here (--max-body).",
+           (long long)x->server->options.limits.body_bytes);
+}
+
+static void refuse_memory(exchange *x) {
+    refuse(x, 429, "The bodies of requests take all %lld bytes that are set aside for them (--max-total-body).",
+           (long long)x->server->options.limits.total_body_bytes);
 }
 
 static void take_body(exchange *x, const char *data, size_t size) {
     x->received += size;
     if (x->refused) return;
-    if (x->received > (size_t)x->server->options.limits.body_bytes) {
-        refuse(x, 413, "The body is larger than this server takes.");
-        return;
-    }
-    if (!qv__buffer_append(&x->body, data, size)) {
-        refuse(x, 503, "No memory for the body.");
-        return;
-    }
+    if (x->server->closing) return refuse(x, 503, "The server is shutting down.");
+    if (x->received > (size_t)x->server->options.limits.body_bytes) return refuse_size(x);
+    if (!qv__buffer_append(&x->body, data, size)) return refuse(x, 503, "No memory for the body.");
     size_t more = x->body.capacity - x->counted;
     x->counted = x->body.capacity;
     if (atomic_fetch_add(&x->server->body_bytes, (long long)more) + (long long)more >
         x->server->options.limits.total_body_bytes)
-        refuse(x, 429, "The requests being read take all the memory set aside for them.");
+        refuse_memory(x);
 }
 
 /* ---- answers ---- */
@@ -152,10 +170,11 @@ static enum MHD_Result send_answer(exchange *x) {
     return result;
 }
 
-static enum MHD_Result send_refusal(exchange *x, bool close) {
+/* x->response becomes the refusal's. `body` (may be NULL) is a view of it. */
+static void make_refusal(exchange *x, bool close, qv__buffer *body) {
     qv__response r = {0};
     char allowed[100];
-    qv__api_error_response(&r, x->request.path, x->refused, x->reason, x->retry_after);
+    qv__api_error_response(x->server->api, &r, x->request.path, x->refused, x->reason);
     if (x->refused == 405 && qv__api_allowed(x->server->api, x->request.path, allowed, sizeof allowed)) {
         r.header_name[2] = MHD_HTTP_HEADER_ALLOW;
         r.header_value[2] = allowed;
@@ -164,7 +183,12 @@ static enum MHD_Result send_refusal(exchange *x, bool close) {
         r.header_name[3] = MHD_HTTP_HEADER_CONNECTION;
         r.header_value[3] = "close";
     }
+    if (body) *body = r.body;
     set_answer(x, &r);
+}
+
+static enum MHD_Result send_refusal(exchange *x, bool close) {
+    make_refusal(x, close, NULL);
     return send_answer(x);
 }
 
@@ -176,15 +200,34 @@ static enum MHD_Result send_options(exchange *x) {
     return send_answer(x);
 }
 
-/* A body of unknown length grew too large. libmicrohttpd takes no answer in the middle of a body, so it is written
- * past it, and the connection ends. */
+static enum MHD_Result write_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+    qv__buffer_printf(context, "%s: %s\r\n", name, value);
+    return MHD_YES;
+}
+
+/* To the socket, or to the TLS session over it. What it does not take at once is lost: nobody waits here. */
+static void write_past(const exchange *x, const qv__buffer *b) {
+    if (!x->server->options.tls) {
+        (void)!send(x->fd, b->data, b->size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        return;
+    }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (info && info->tls_session) qv__tls_write(info->tls_session, b->data, b->size);
+}
+
+/* A body is refused while it comes. libmicrohttpd takes no answer in the middle of a body, so it is written past it,
+ * and the connection ends. */
 static enum MHD_Result break_off(exchange *x) {
-    static const char text[] = "HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: "
-                               "close\r\nContent-Length: 117\r\n\r\n"
-                               "{\"error\":{\"message\":\"The body is larger than this server "
-                               "takes.\",\"type\":\"Content Too Large\",\"param\":null,\"code\":413}}";
-    x->status = 413;
-    if (!x->server->options.tls) (void)!send(x->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    qv__buffer body, b = {0};
+    make_refusal(x, true, &body);
+    if (x->response) {
+        qv__buffer_printf(&b, "HTTP/1.1 %d %s\r\n", x->status, MHD_get_reason_phrase_for((unsigned)x->status));
+        MHD_get_response_headers(x->response, write_header, &b);
+        qv__buffer_printf(&b, "Content-Length: %zu\r\n\r\n", body.size);
+        qv__buffer_append(&b, body.data, body.size);
+        if (!b.failed) write_past(x, &b);
+        qv__buffer_clear(&b);
+    }
     qv__watch_linger(x->server->watch, x->fd);
     return MHD_NO;
 }
@@ -218,57 +261,6 @@ static void choose_request_id(exchange *x) {
     }
 }
 
-/* Who asks, for fairness: by key where there is one, else by address without port. */
-static uint64_t client_of(exchange *x) {
-    if (x->request.authorization)
-        return qv__fnv1a(QV__FNV1A_START, x->request.authorization, strlen(x->request.authorization));
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *address = info ? info->client_addr : NULL;
-    if (!address) return 0;
-    if (address->sa_family == AF_INET)
-        return qv__fnv1a(QV__FNV1A_START, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
-    if (address->sa_family == AF_INET6)
-        return qv__fnv1a(QV__FNV1A_START, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
-    return 0;
-}
-
-typedef struct {
-    int lengths, encodings, hosts;
-    const char *length, *encoding;
-    bool odd; /* a name that is no token, or that libmicrohttpd has made of a folded line by joining both */
-} framing;
-
-static bool is_token(const char *name, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)name[i];
-        if (c <= ' ' || c >= 0x7F || strchr("\"(),/:;<=>?@[\\]{}", c)) return false;
-    }
-    return size > 0;
-}
-
-/* "Transfer-Encoding:" and " chunked" on the next line become a header "Transfer-Encodingchunked". */
-static bool is_joined(const char *name, size_t size, const char *known) {
-    size_t n = strlen(known);
-    return size > n && strncasecmp(name, known, n) == 0;
-}
-
-static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
-                                      const char *value, size_t value_size) {
-    framing *f = context;
-    f->odd |= !is_token(name, name_size) || is_joined(name, name_size, MHD_HTTP_HEADER_CONTENT_LENGTH) ||
-              is_joined(name, name_size, MHD_HTTP_HEADER_TRANSFER_ENCODING);
-    if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
-        f->lengths++;
-        f->length = value;
-    } else if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
-        f->encodings++;
-        f->encoding = value;
-    } else if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0) {
-        f->hosts++;
-    }
-    return MHD_YES;
-}
-
 /* Where clients must show a certificate. libmicrohttpd asks for one and leaves the judgement to us. */
 static bool client_fits(const exchange *x) {
     const qv__tls *tls = x->server->options.tls;
@@ -277,38 +269,27 @@ static bool client_fits(const exchange *x) {
     return info && info->tls_session && qv__tls_client_fits(info->tls_session);
 }
 
-/* Decides by the head alone. Heads whose two lengths a proxy could read differently are refused: they are how requests
- * are smuggled. *length: the declared one, -1 for chunks. */
+/* Decides by the head alone. *length: that of the body as declared, -1 for chunks. */
 static void judge_head(exchange *x, int64_t *length) {
     const qv__server *s = x->server;
-    const qv__request *q = &x->request;
-    framing f = {0};
-    MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, look_at_header, &f);
-    *length = f.encodings ? -1 : 0;
-    if (f.odd) return refuse(x, 400, "The name of a header is not one word.");
-    if (f.hosts > 1) return refuse(x, 400, "The head names more than one Host.");
-    if (f.lengths > 1 || f.encodings > 1 || (f.lengths && f.encodings))
-        return refuse(x, 400, "The head gives the length of the body more than once.");
-    if (f.encodings && strcasecmp(f.encoding, "chunked"))
-        return refuse(x, 400, "The only Transfer-Encoding taken is chunked.");
-    if (f.lengths) {
-        size_t digits = f.length ? strspn(f.length, "0123456789") : 0;
-        if (!digits || f.length[digits]) return refuse(x, 400, "Content-Length is not a number.");
-        *length = digits > 18 ? INT64_MAX : strtoll(f.length, NULL, 10);
-    }
+    const qv__limits *l = &s->options.limits;
+    qv__request *q = &x->request;
+    qv__framing f;
+    qv__framing_read(x->connection, &f);
+    *length = f.length;
+    if (f.wrong) return refuse(x, 400, "%s", f.wrong);
     if (!client_fits(x)) return refuse(x, 403, "A certificate that this server trusts is needed.");
     int status = qv__api_route_status(s->api, q->method, q->path);
     if (status == 404) return refuse(x, 404, "There is no such path here.");
     if (status == 405) return refuse(x, 405, "This path does not take this method.");
-    if (qv__api_key_status(s->api, q->method, q->path, q->authorization) != 200)
+    if (qv__api_key_status(s->api, q->method, q->path, q->authorization, &q->client) != 200)
         return refuse(x, 401, "A valid API key is needed: \"Authorization: Bearer KEY\".");
-    if (*length > s->options.limits.body_bytes) return refuse(x, 413, "The body is larger than this server takes.");
-    if (strcmp(q->method, "POST") == 0 && !f.lengths && !f.encodings)
+    if (f.length > l->body_bytes) return refuse_size(x);
+    if (strcmp(q->method, "POST") == 0 && !f.declared)
         return refuse(x, 411, "A POST needs Content-Length or Transfer-Encoding: chunked.");
-    if (*length > s->options.limits.total_body_bytes - s->body_bytes)
-        return refuse(x, 429, "The requests being read take all the memory set aside for them.");
-    if (qv__api_room_status(s->api, q->method, q->path, &x->retry_after) != 200)
-        return refuse(x, 429, "The queue is full.");
+    if (f.length > l->total_body_bytes - s->body_bytes) return refuse_memory(x);
+    char why[REASON_MAX];
+    if (qv__api_room_status(s->api, q->method, q->path, q->client, why, sizeof why) != 200) refuse(x, 429, "%s", why);
 }
 
 static exchange *begin(qv__server *s, struct MHD_Connection *connection, const char *url, const char *method) {
@@ -330,7 +311,7 @@ static exchange *begin(qv__server *s, struct MHD_Connection *connection, const c
     x->request.accept = header(x, MHD_HTTP_HEADER_ACCEPT);
     x->request.request_id = x->request_id;
     x->origin = header(x, MHD_HTTP_HEADER_ORIGIN);
-    x->request.client = client_of(x);
+    x->request.client = qv__client_number(address_of(x));
     x->request.respond = respond;
     x->request.computed = computed;
     x->request.user = x;
@@ -396,7 +377,8 @@ enum MHD_Result qv__exchange_handle(void *server, struct MHD_Connection *connect
         bool before = x->refused;
         take_body(x, upload, *upload_size);
         *upload_size = 0;
-        return !before && x->refused == 413 ? break_off(x) : MHD_YES;
+        bool ends = x->refused == 413 || x->server->closing;
+        return ends && !before ? break_off(x) : MHD_YES;
     }
     if (x->state == COMPUTED) qv__api_finish(x->server->api, &x->request);
     return x->state == ANSWERED ? send_answer(x) : handle_complete(x);
@@ -414,10 +396,9 @@ void qv__exchange_hung_up(void *user) {
 
 /* In the log and in the counters. */
 static void note_end(const exchange *x, bool sent) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     int64_t now = qv__now_ns();
     qv__access access = {.id = x->request_id,
-                         .client = info ? info->client_addr : NULL,
+                         .client = address_of(x),
                          .method = x->request.method,
                          .path = qv__api_route_path(x->server->api, x->request.path),
                          .status = x->status,

@@ -28,4 +28,6 @@ const char *qv__tls_key(void);
 void *qv__tls_retrieve(void);
 /* Whether the client of a session (a gnutls_session_t) has shown a certificate of one of the roots. */
 bool qv__tls_client_fits(void *session);
+/* As one record, past libmicrohttpd, on the thread that it calls us on; what the socket does not take is lost. */
+void qv__tls_write(void *session, const void *data, size_t size);
 #endif

@@ -106,6 +106,9 @@ static void *worker(void *context) {
 }
 
 qv_status qv__engine_submit(qv__engine *engine, qv__item *const *items, size_t count, qv_error *err) {
+    if ((int64_t)count > o.limits.queued_items)
+        return qv__fail(err, QV_TOO_LARGE, "%zu inputs at once; the queue holds %lld", count,
+                        (long long)o.limits.queued_items);
     pthread_mutex_lock(&lock);
     if (stats.waiting_items + (int64_t)count > o.limits.queued_items) {
         pthread_mutex_unlock(&lock);
@@ -142,6 +145,17 @@ void qv__engine_cancel(qv__engine *engine, qv__item *item) {
     if (!waits) return;
     item->status = QV_CANCELLED;
     item->done(item);
+}
+
+void qv__engine_get_waiting(qv__engine *engine, uint64_t client, qv__engine_waiting *w) {
+    pthread_mutex_lock(&lock);
+    *w = (qv__engine_waiting){.items = stats.waiting_items, .tokens = stats.waiting_tokens};
+    for (const qv__item *item = first; item; item = item->next) {
+        if (item->client != client) continue;
+        w->own_items++;
+        w->own_tokens += item->sequence.length;
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 void qv__engine_get_stats(qv__engine *engine, qv__engine_stats *out) {

@@ -2,13 +2,14 @@
 import concurrent.futures
 import os
 import re
+import socket
 import time
 
 import pytest
 
 import harness
 from test_load import metric, wait_for
-from wire import post
+from wire import Wire, post
 
 
 def table():
@@ -156,6 +157,63 @@ def test_bodies_that_cannot_fit_are_refused_by_their_length(start_null):
         wire.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 900000\r\n\r\n")
         assert wire.answer().status == 429
     wait_for(lambda: server.post("/v1/embeddings", {"input": "x" * 90, "user": "u" * 900000})[0] == 200)
+
+
+def test_requests_that_wait_for_urls_are_counted():
+    """A host that takes connections and says nothing: one request waits for it, one for that one, the third is refused."""
+    with socket.create_server(("127.0.0.1", 0)) as host:
+        name = f"127.0.0.1:{host.getsockname()[1]}"
+        body = {"input": {"image": f"http://{name}/picture.png"}}
+        with harness.serve(harness.folder("tiny"), "--allow-private-media-hosts", name, "--media-fetch-threads", "1", "--max-waiting-requests", "1",
+                           "--media-fetch-timeout", "20", "--drain-timeout", "0") as server:
+            port = int(server.base.rsplit(":", 1)[1])
+            with Wire(port) as first, Wire(port) as second:
+                first.send(post(body))
+                silent, _ = host.accept()
+                second.send(post(body))
+                wait_for(lambda: server.get("/load")[1]["server_load"] == 2)
+                time.sleep(0.2)
+                status, text = refusal(server, body)
+                assert status == 429 and "1 may (--max-waiting-requests)" in text
+                silent.close()
+
+
+def test_refusals_name_the_number_and_the_flag(start_null):
+    server, wires = filled(start_null)
+    status, text = refusal(server, {"input": "a"})
+    assert status == 429 and "10 inputs wait" in text and "10 inputs (--max-queued-items)" in text
+    assert "16777216 tokens (--max-queued-tokens)" in text
+    server = start_null(max_queued_items=5, max_total_body=2 << 20, request_timeout=1, delay_us=3000000)
+    status, text = refusal(server, {"input": ["a"] * 6})
+    assert status == 413 and "6 inputs" in text and "(--max-queued-items 5, --max-queued-tokens 16777216)" in text
+    with server.wire() as wire:
+        wire.send(b"POST /v1/embeddings HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1048577\r\n\r\n")
+        answer = wire.answer()
+        assert answer.status == 413 and "1048576 bytes" in answer.json["error"]["message"] and "(--max-body)" in answer.json["error"]["message"]
+    with server.wire() as one, server.wire() as two, server.wire() as three:
+        for wire in (one, two):
+            wire.send(post(b" " * 1000000)[:900000])
+        time.sleep(0.3)
+        three.send(post(b" " * 1000000))
+        answer = three.answer()
+        assert answer.status == 429 and "2097152 bytes" in answer.json["error"]["message"] and "(--max-total-body)" in answer.json["error"]["message"]
+    status, text = refusal(server, {"input": "a"})
+    assert status == 504 and "1 seconds" in text and "(--request-timeout)" in text
+
+
+def test_every_429_tells_the_measured_time(start_null):
+    """What --max-total-body refuses comes back when the queue has been computed, as what the queue refuses."""
+    server = start_null(max_total_body=1 << 20, max_queued_items=100, delay_us=200000)
+    assert server.post("/v1/embeddings", {"input": ["x"] * 4})[0] == 200  # something to measure
+    with server.wire(timeout=30) as full, server.wire() as slow, server.wire() as wire:
+        full.send(post({"input": ["x"] * 60}))
+        wait_for(lambda: metric(server, "vllm:num_requests_waiting") >= 55)
+        slow.send(post(b'{"input":"a"}' + b" " * 900000)[:800000])
+        time.sleep(0.3)
+        wire.send(post(b" " * 900000))
+        answer = wire.answer()
+        assert answer.status == 429 and "--max-total-body" in answer.json["error"]["message"]
+        assert 9 < int(answer.headers["retry-after"]) <= 60
 
 
 # ---- deadlines -----------------------------------------------------------------------------------------

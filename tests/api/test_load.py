@@ -1,5 +1,6 @@
 """Many at once, too many, clients that leave, and closing."""
 import concurrent.futures
+import contextlib
 import os
 import signal
 import time
@@ -123,6 +124,23 @@ def test_after_the_drain_time_a_busy_device_is_not_waited_for(start_null, block_
         assert 0.9 < time.monotonic() - begun < 3
     server.stop(20)
     assert time.monotonic() - begun < (4 if block_us else seconds + 3)
+
+
+def test_a_body_that_comes_after_the_drain_time_is_told(start_null):
+    server = start_null(delay_us=60_000_000, block_us=20_000, drain=1)
+    with server.wire() as plug, server.wire() as wire:
+        plug.send(post({"input": "a"}))
+        wait_for(lambda: metric(server, "qvec_http_in_flight") == 1)
+        wire.send(post(headers=["Transfer-Encoding: chunked"], length=False))
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() - begun < 3:
+                wire.send(b"1\r\n \r\n")
+                time.sleep(0.05)
+        answer = wire.answer()
+        assert answer.status == 503 and "shutting down" in answer.json["error"]["message"] and "x-request-id" in answer.headers
+        assert wire.closed() and plug.answer().status == 503
 
 
 def test_a_batch_that_nobody_waits_for_is_given_up(start_null):

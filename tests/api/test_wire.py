@@ -88,6 +88,26 @@ def test_chunks_over_the_limit_end_with_413(wire):
     assert wire.closed()
 
 
+@pytest.mark.parametrize("path, message", [
+    ("/v1/embeddings", lambda a: a["error"]["message"]), ("/v2/embed", lambda a: a["message"]), ("/v1/multimodalembeddings", lambda a: a["detail"]),
+    ("/embed", lambda a: a["error"] if a["error_type"] == "Validation" else None), ("/rerank", lambda a: a["error"]["message"]),
+])
+def test_chunks_over_the_limit_are_refused_as_the_path_does(null, path, message):
+    """Byte for byte what is said of a body whose length is told before, but for the connection's end."""
+    answers = []
+    for length in ("Content-Length: 1048577", "Transfer-Encoding: chunked"):
+        with null.wire() as wire:
+            wire.send(post(path=path, headers=["X-Request-Id: it-is-me", length], length=False))
+            for _ in range(17):
+                wire.send(b"%x\r\n%s\r\n" % (65536, b" " * 65536))
+            answers.append(wire.answer())
+            assert wire.closed()
+    told, cut = answers
+    assert cut.status == told.status == 413 and cut.body == told.body and "1048576 bytes" in message(cut.json) and "(--max-body)" in message(cut.json)
+    assert cut.headers["x-request-id"] == "it-is-me" and cut.headers["connection"].lower() == "close"
+    assert {**cut.headers, "date": ""} == {**told.headers, "date": ""}
+
+
 def test_post_without_length(wire):
     wire.send(post(length=False))
     assert wire.answer().status == 411

@@ -345,6 +345,20 @@ def test_tls(pki):
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_body_that_grows_too_large_is_refused_under_tls_too(pki, version):
+    server = Secure("--ssl-certfile", pki / "one.pem", "--ssl-keyfile", pki / "one.key", "--max-body", "100K")
+    try:
+        c = secure(server, pki, minimum_version=version, maximum_version=version)
+        c.request("POST", "/v2/embed", iter([b" " * 20000] * 6), {**HEAD, "X-Request-Id": "it-is-me"}, encode_chunked=True)
+        answer = c.getresponse()
+        assert answer.status == 413 and answer.headers["X-Request-Id"] == "it-is-me" and answer.headers["Connection"] == "close"
+        assert "102400 bytes" in json.loads(answer.read())["message"]
+        assert ask(secure(server, pki))[0] == 200
+    finally:
+        assert server.stop() == 0
+
+
 def test_a_new_certificate_without_a_lost_connection(pki, tmp_path):
     cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
 

@@ -21,7 +21,7 @@ static void check_refusal(const qv__refusal *r) {
     static const char *const texts[] = {"error", "message", "detail", "error"};
     for (int errors = QV__ERRORS_VLLM; errors <= QV__ERRORS_TEI; errors++) {
         qv__response response = {0};
-        qv__refusal_respond(r, (qv__errors)errors, &response);
+        qv__refusal_respond(r, (qv__errors)errors, 0, &response);
         bool client_error = response.status >= 400 && response.status < 500;
         check(client_error || response.status == 501); /* 501: data: URLs that are not base64 */
         check(qv__utf8_valid_prefix(response.body.data, response.body.size) == response.body.size);

@@ -12,7 +12,7 @@ static void check(bool condition) {
 
 static void check_refusal(const qv__refusal *r) {
     qv__response response = {0};
-    qv__refusal_respond(r, QV__ERRORS_VLLM, &response);
+    qv__refusal_respond(r, QV__ERRORS_VLLM, 0, &response);
     bool client_error = response.status >= 400 && response.status < 500;
     check((client_error || response.status == 501) && response.body.size); /* 501: data: URLs that are not base64 */
     check(qv__utf8_valid_prefix(response.body.data, response.body.size) == response.body.size);

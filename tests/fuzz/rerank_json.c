@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         status = score ? qv__score_request_read(&limits, &request, &r) : qv__rerank_request_read(&limits, &request, &r);
     if (status) {
         qv__response response = {0};
-        qv__refusal_respond(&r, QV__ERRORS_VLLM, &response);
+        qv__refusal_respond(&r, QV__ERRORS_VLLM, 0, &response);
         json_t *root = json_loadb(response.body.data, response.body.size, 0, NULL);
         check(json_is_string(json_object_get(json_object_get(root, "error"), "message")));
         json_decref(root);

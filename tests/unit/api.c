@@ -216,16 +216,16 @@ TEST(a_refusal_is_the_error_body) {
     qv__refusal r;
     qv__response response = {0};
     CHECK_INT(qv__refuse_field(&r, "dimensions", "it is \"%s\"", "no"), QV_INVALID_ARGUMENT);
-    qv__refusal_respond(&r, QV__ERRORS_VLLM, &response);
+    qv__refusal_respond(&r, QV__ERRORS_VLLM, 0, &response);
     CHECK_INT(response.status, 400);
+    CHECK(!response.header_name[0]);
     CHECK(qv__buffer_append(&response.body, "", 1));
     CHECK_STR(response.body.data, "{\"error\":{\"message\":\"it is \\\"no\\\"\",\"type\":\"Bad "
                                   "Request\",\"param\":\"body.dimensions\",\"code\":400}}");
     qv__buffer_clear(&response.body);
     CHECK_INT(qv__refuse(&r, QV_OVERLOADED, NULL, "full"), QV_OVERLOADED);
-    r.retry_after = 7;
     response = (qv__response){0};
-    qv__refusal_respond(&r, QV__ERRORS_VLLM, &response);
+    qv__refusal_respond(&r, QV__ERRORS_VLLM, 7, &response);
     CHECK_INT(response.status, 429);
     CHECK_STR(response.header_name[0], "Retry-After");
     CHECK_STR(response.header_value[0], "7");
@@ -348,7 +348,7 @@ TEST(errors_by_dialect) {
         qv__refusal r;
         qv__response response = {0};
         qv__refuse_field(&r, "x", "it is \"%s\"", "no");
-        qv__refusal_respond(&r, rows[i].errors, &response);
+        qv__refusal_respond(&r, rows[i].errors, 0, &response);
         CHECK_INT(response.status, rows[i].status);
         CHECK(qv__buffer_append(&response.body, "", 1));
         CHECK_STR(response.body.data, rows[i].body);
