@@ -45,10 +45,10 @@ soak: test-packages $(BUILD)/build.ninja .venv/ready ## ten times too much for a
 fuzz: test-packages ## fuzz every parser for FUZZ_SECONDS (600) each
 	@tools/run_tests.py --build $(BUILD) --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
 
-wheel: $(BUILD)/build.ninja $(BUILD)/wheel-tools/ready ## a Python wheel with everything inside but libc: build/wheels
+wheel: $(BUILD)/build.ninja $(BUILD)/wheel-tools/ready ## a Python wheel with every library inside but libc and GCC's: build/wheels
 	@rm -rf $(BUILD)/wheels && mkdir -p $(BUILD)/wheels
 	QVEC_BUILD=$(CURDIR)/$(BUILD) $(BUILD)/wheel-tools/bin/python -m pip wheel --quiet --no-deps -w $(BUILD)/wheels/plain ./python
-	PATH=$(CURDIR)/$(BUILD)/wheel-tools/bin:$$PATH auditwheel repair --strip -w $(BUILD)/wheels $(BUILD)/wheels/plain/*.whl
+	PATH=$(CURDIR)/$(BUILD)/wheel-tools/bin:$$PATH python tools/repair_wheel.py -w $(BUILD)/wheels $(BUILD)/wheels/plain/*.whl
 	@ls -l $(BUILD)/wheels/*.whl
 
 $(BUILD)/wheel-tools/ready: python/requirements-wheel.txt | test-packages
@@ -90,7 +90,7 @@ $(BUILD)/build.ninja: | packages
 	.venv-cohere5/bin/python -m pip install --quiet --disable-pip-version-check -r tests/api/requirements-cohere5.txt
 	@touch $@
 
-.venv-python/ready: tests/python/requirements.txt | test-packages
+.venv-python/ready: tests/python/requirements.txt tests/python/other_pythons.py | test-packages
 	python3 -m venv .venv-python
 	.venv-python/bin/python -m pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 	.venv-python/bin/python tests/python/other_pythons.py .venv-python

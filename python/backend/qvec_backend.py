@@ -71,12 +71,39 @@ def build_folder():
     return made if os.path.exists(os.path.join(made, "build.ninja")) else os.path.join(NATIVE, "build-wheel")
 
 
+def missing_packages():
+    """Of the Debian packages that the C library is built with, those that are not installed; None elsewhere."""
+    listed = re.search(r"^BUILD_PACKAGES = ((?:.*\\\n)*.*)", read(os.path.join(NATIVE, "Makefile")), re.MULTILINE).group(1)
+    wanted = listed.replace("\\", " ").split()
+    if not shutil.which("dpkg-query"):
+        return None
+    told = subprocess.run(["dpkg-query", "-W", "-f=${db:Status-Status} ${Package}\n", *wanted], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, check=False)
+    if told.returncode not in (0, 1):  # 1: some are not known; 2: there is no data base
+        return None
+    present = {line.split()[1] for line in told.stdout.decode().splitlines() if line.startswith("installed ")}
+    return [name for name in wanted if name not in present]
+
+
+def run_native(*command):
+    """A step of the C build. What its failure says is for who runs pip, and a stack trace is not."""
+    try:
+        subprocess.run(command, check=True, stdout=sys.stderr)
+    except (OSError, subprocess.CalledProcessError) as e:
+        missing = missing_packages()
+        if missing:
+            sys.exit("Some packages are missing. Please run:\n"
+                     f"sudo apt-get install -y --no-install-recommends {' '.join(missing)}")
+        sys.exit(f"The C library could not be built: {e}\n"
+                 + ("" if missing == [] else "It needs the libraries that BUILD_PACKAGES in the Makefile names, under their Debian names."))
+
+
 def build_native():
     """Path in the wheel -> file."""
     folder = build_folder()
     if not os.path.exists(os.path.join(folder, "build.ninja")):
-        subprocess.run(["meson", "setup", folder, NATIVE, "--buildtype=release", "-Dtests=false"], check=True)
-    subprocess.run(["ninja", "-C", folder, "wheel"], check=True, stdout=sys.stderr)
+        run_native("meson", "setup", folder, NATIVE, "--buildtype=release", "-Dtests=false")
+    run_native("ninja", "-C", folder, "wheel")
     files = {f"qvec/{LIBRARY}": os.path.join(folder, "src", LIBRARY), "qvec/bin/qvec": os.path.join(folder, "qvec")}
     for model in BUILTIN:
         for where, folders, names in os.walk(os.path.join(NATIVE, "models", model)):

@@ -41,7 +41,7 @@ class PoolingParams:
     def unit(self) -> bool:
         return self.normalize is not False and self.use_activation is not False
 
-    def check_task(self, *tasks: str) -> None:
+    def _check_task(self, *tasks: str) -> None:
         if self.task is not None and self.task not in tasks:
             raise Unsupported(f"the pooling parameters' task is {self.task!r}; this call's is {tasks[0]!r}", -7)
 
@@ -164,7 +164,7 @@ class LLM:
         items = []
         with Bar(use_tqdm, len(prompts), "Adding requests") as bar:
             for i, (prompt, own) in enumerate(zip(prompts, each)):
-                own.check_task("embed")
+                own._check_task("embed")
                 items.append({**_content(prompt), "dimensions": own.dimensions, "normalize": own.unit,
                               "max_length": self._cut(_first(cut, own.truncate_prompt_tokens))})
                 bar.at(i + 1)
@@ -215,7 +215,7 @@ class LLM:
 
     def _scores(self, first: Sequence[Any], second: Sequence[Any], params: PoolingParams, cut: int | None,
                 use_tqdm: bool) -> list[float]:
-        params.check_task("score", "classify")
+        params._check_task("score", "classify")
         if params.dimensions is not None:
             raise InvalidInput(f"dimensions is {params.dimensions}; a reranker's score has none")
 
@@ -236,7 +236,7 @@ class LLM:
     def _cosines(self, first: Sequence[Any], second: Sequence[Any], params: PoolingParams, cut: int | None,
                  use_tqdm: bool) -> list[float]:
         """A cosine is the same for vectors of any length, so that they are always brought to 1."""
-        params.check_task("score", "embed")
+        params._check_task("score", "embed")
         batch = Batch([*first, *second], Wishes(prompt="raw", dimensions=params.dimensions, max_length=cut, **self._pixels))
         matrix = np.zeros((batch.count, self._model.embedding_size), np.float32)
         with Bar(use_tqdm, batch.count, "Processed prompts", postfix=_NO_SPEED) as bar:

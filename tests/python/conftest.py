@@ -20,6 +20,14 @@ import qvec  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "resident: measures memory, so no build with a sanitizer")
+    config.addinivalue_line("markers", "by_hand: takes minutes, so only with -m by_hand")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.option.markexpr:
+        left = [item for item in items if item.get_closest_marker("by_hand")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 def asset(name):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The oldest and the newest CPython from 3.9 on that this machine has, beside the one that runs the tests.
 
-    other_pythons.py FOLDER      installs numpy for each of them into FOLDER/numpy-X.Y, which `make test` does once
+    other_pythons.py FOLDER      installs what the tests need for each of them into FOLDER/packages-X.Y, which `make test` does once
 """
 import glob
 import os
@@ -10,6 +10,8 @@ import subprocess
 import sys
 
 OLDEST = (3, 9)
+# pip judges the conditions in packages' needs by the Python that it runs under: what only older ones need is named here.
+PACKAGES, OLDER = ("numpy", "pillow", "pytest"), ("exceptiongroup", "tomli", "typing_extensions")
 
 
 def version_of(python):
@@ -28,15 +30,16 @@ def find():
     return {v: others[v] for v in {min(others), max(others)}} if others else {}
 
 
-def numpy_folder(folder, version):
-    return os.path.join(folder, "numpy-%d.%d" % version)
+def packages_folder(folder, version):
+    return os.path.join(folder, "packages-%d.%d" % version)
 
 
 def main():
     for version, python in find().items():
-        print(f"numpy for {python}")
+        packages = [*PACKAGES, *(OLDER if version < (3, 11) else ())]
+        print(f"{', '.join(packages)} for {python}")
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:",
-                        "--python-version", "%d.%d" % version, "--target", numpy_folder(sys.argv[1], version), "numpy"], check=False)
+                        "--python-version", "%d.%d" % version, "--target", packages_folder(sys.argv[1], version), *packages], check=False)
 
 
 if __name__ == "__main__":

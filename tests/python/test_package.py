@@ -2,7 +2,6 @@
 import glob
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -45,6 +44,17 @@ def wheel(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def repaired(wheel, tmp_path_factory):
+    """As `make wheel` makes it, packed less tightly: with the libraries inside."""
+    pytest.importorskip("auditwheel")
+    out = tmp_path_factory.mktemp("repaired")
+    tools = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    run(sys.executable, os.path.join(ROOT, "tools", "repair_wheel.py"), "-z", "1", "-w", out, wheel, env=bare(PATH=tools))
+    [path] = glob.glob(str(out / "*.whl"))
+    return path
+
+
 def test_types():
     pytest.importorskip("mypy")
     run(sys.executable, "-m", "mypy", "--cache-dir", os.path.join(harness.BUILD, "mypy-cache"), cwd=PACKAGE)
@@ -74,14 +84,15 @@ def test_wheel(wheel):
     assert "Requires-Python: >=3.9" in metadata and "Requires-Dist: numpy>=1.21" in metadata and "# qvec for Python" in metadata
 
 
-def test_installed_alone(wheel, tmp_path):
+@pytest.mark.parametrize("kind", ["wheel", "repaired"])
+def test_installed_alone(kind, request, tmp_path):
     """In a folder of its own, with nothing of the source tree in sight; numpy is this interpreter's."""
     import numpy
     import qvec
     environment = tmp_path / "venv"
     run(sys.executable, "-m", "venv", environment)
     python = environment / "bin" / "python"
-    run(python, "-m", "pip", "install", "--no-deps", wheel, env=bare())
+    run(python, "-m", "pip", "install", "--no-deps", request.getfixturevalue(kind), env=bare())
     site = run(python, "-c", "import site; print(site.getsitepackages()[0])").strip()
     with open(os.path.join(site, "numpy.pth"), "w", encoding="utf-8") as f:
         f.write(os.path.dirname(os.path.dirname(numpy.__file__)) + "\n")
@@ -89,30 +100,100 @@ def test_installed_alone(wheel, tmp_path):
     assert told == qvec.Embedder().embed("hello").tobytes().hex()
     assert run(environment / "bin" / "qvec", "--version", env=bare()).strip() == run(harness.QVEC, "--version").strip()
     assert "embed" in run(python, "-m", "qvec", "--help", env=bare())
+    outside = {name for file in ("libqvec.so.0", "bin/qvec") for name, path in resolved(os.path.join(site, "qvec", file))
+               if not path.startswith(site)}
+    if kind == "repaired":
+        assert {name for name in outside if not re.fullmatch(OUTSIDE, name)} == set()
+    else:
+        assert any(name.startswith("libavcodec") for name in outside)
+
+
+# What a wheel needs of the machine: the C library's own parts, and the two run-time libraries that numpy needs as well.
+OUTSIDE = r"(lib(c|dl|m|pthread|resolv|rt|gcc_s|stdc\+\+)\.so\.\d|ld-linux-[\w-]+\.so\.\d)"
+
+
+def resolved(path):
+    """(name, path) of each library that the loader would map for a file, however deep."""
+    told = run("ldd", path, env=bare())
+    assert "not found" not in told, told
+    found = re.findall(r"^\s+(?:(\S+) => )?(/\S+) \(0x", told, re.MULTILINE)
+    assert len(found) > 10
+    return [(name or os.path.basename(path), path) for name, path in found]
+
+
+def test_everything_is_inside(repaired, tmp_path):
+    """Every file of a repaired wheel, also those that are loaded by others: whatever it needs is inside or the C library's."""
+    glibc = int(re.search(r"-manylinux_2_(\d+)_", os.path.basename(repaired))[1])
+    assert glibc <= 36  # Debian 12's
+    with zipfile.ZipFile(repaired) as z:
+        z.extractall(tmp_path)
+        names = [name for name in z.namelist() if not name.endswith("/")]
+    inside = {os.path.basename(name) for name in names if name.startswith("qvec.libs/")}
+    assert any(name.startswith("libavcodec-") for name in inside)
+    for name in names:
+        if ".so" in os.path.basename(name) or name == "qvec/bin/qvec":
+            needed = re.findall(r"\(NEEDED\).*\[(.+)\]", run("readelf", "-d", tmp_path / name))
+            assert [n for n in needed if n not in inside and not re.fullmatch(OUTSIDE, n)] == [], name
 
 
 def test_editable_and_sdist(tmp_path):
-    code = ("import sys; sys.path.insert(0, 'backend'); import qvec_backend as b; "
-            f"print(b.build_editable({str(tmp_path)!r})); print(b.build_sdist({str(tmp_path)!r}))")
-    editable, sdist = run(sys.executable, "-c", code, cwd=PACKAGE).split()
-    with zipfile.ZipFile(tmp_path / editable) as z:
+    code = f"import sys; sys.path.insert(0, 'backend'); import qvec_backend as b; print(b.build_editable({str(tmp_path)!r}))"
+    with zipfile.ZipFile(tmp_path / run(sys.executable, "-c", code, cwd=PACKAGE).strip()) as z:
         assert z.read("qvec.pth").decode().strip() == PACKAGE
-    with tarfile.open(tmp_path / sdist) as tar:
-        names = tar.getnames()
-        tar.extractall(tmp_path, **({"filter": "data"} if sys.version_info >= (3, 12) else {}))
-    root = sdist[:-len(".tar.gz")]
-    assert {f"{root}/{n}" for n in ("pyproject.toml", "PKG-INFO", "qvec/__init__.py", "backend/qvec_backend.py", "native/meson.build",
-                                    "native/include/qvec/qvec.h", "native/src/lib/calls.c")} <= set(names)
+    root = unpacked(tmp_path)
+    names = {str(path.relative_to(root)) for path in root.rglob("*")}
+    assert {"pyproject.toml", "PKG-INFO", "qvec/__init__.py", "backend/qvec_backend.py", "native/meson.build", "native/Makefile",
+            "native/include/qvec/qvec.h", "native/src/lib/calls.c"} <= names
     # What an sdist unpacks to can be set up, without the tests and benchmarks that it leaves out.
-    run("meson", "setup", tmp_path / "build", tmp_path / root / "native", "-Dtests=false")
+    run("meson", "setup", tmp_path / "build", root / "native", "-Dtests=false")
 
 
-@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
-def test_auditwheel(wheel):
-    pytest.importorskip("auditwheel")
-    told = run(sys.executable, "-m", "auditwheel", "show", wheel)
-    [glibc] = re.findall(r'constrains the platform tag to "manylinux_2_(\d+)_', " ".join(told.split()))
-    assert int(glibc) <= 36  # Debian 12's
+def unpacked(sdist_folder):
+    """An sdist of this tree, unpacked: a place to build in where no build folder is."""
+    code = f"import sys; sys.path.insert(0, 'backend'); import qvec_backend as b; print(b.build_sdist({str(sdist_folder)!r}))"
+    name = run(sys.executable, "-c", code, cwd=PACKAGE).strip()
+    with tarfile.open(sdist_folder / name) as tar:
+        tar.extractall(sdist_folder, **({"filter": "data"} if sys.version_info >= (3, 12) else {}))
+    return sdist_folder / name[:-len(".tar.gz")]
+
+
+def pip_wheel(source, out, **environment):
+    """pip where nothing has been built yet."""
+    return subprocess.run([sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(out), str(source)], capture_output=True,
+                          text=True, check=False, env=bare(QVEC_BUILD=str(out / "build"), **environment))
+
+
+@pytest.mark.parametrize("packages, installed", [
+    ("some missing", "for p in gcc meson ninja-build; do echo installed $p; done; exit 1"),
+    ("complete", 'shift 2; for p; do echo "installed $p"; done'), ("no Debian", "exit 2")], ids=["missing", "complete", "elsewhere"])
+def test_build_without_the_c_libraries(packages, installed, tmp_path):
+    """Whoever lacks them is told what to install, as by `make`, instead of where Python was when it found out."""
+    for name, script in (("dpkg-query", installed), ("meson", "echo 'ERROR: Dependency \"jansson\" not found'; exit 1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    done = pip_wheel(PACKAGE, tmp_path, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    told = done.stdout + done.stderr
+    assert done.returncode and 'Dependency "jansson" not found' in told and "Traceback" not in told, told
+    line = re.search(r"Some packages are missing. Please run:\n\s*sudo apt-get install -y --no-install-recommends (.+)", told)
+    if packages == "some missing":
+        assert {"libjansson-dev", "libpcre2-dev", "libswscale-dev"} <= set(line[1].split())
+        assert not {"gcc", "meson", "\\"} & set(line[1].split())
+    else:
+        assert not line and "The C library could not be built" in told and "exit status 1" in told
+        assert ("BUILD_PACKAGES" in told) == (packages == "no Debian")
+
+
+@pytest.mark.by_hand
+def test_build_from_an_sdist(tmp_path):
+    """`pip install` where nothing has been built: half a minute with a compiler's cache, minutes without."""
+    done = pip_wheel(unpacked(tmp_path), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [wheel] = glob.glob(str(tmp_path / "*.whl"))
+    with zipfile.ZipFile(wheel) as z:
+        z.extractall(tmp_path / "site-packages")
+    told = run(sys.executable, "-c", SMOKE, env=bare(PYTHONPATH=os.pathsep.join([str(tmp_path / "site-packages"), *sys.path[1:]])), cwd=tmp_path)
+    import qvec
+    assert told.strip() == qvec.Embedder().embed("hello").tobytes().hex()
 
 
 def test_other_interpreters(wheel, tmp_path):
@@ -126,9 +207,9 @@ def test_other_interpreters(wheel, tmp_path):
         target = tmp_path / f"site-packages-{version[1]}"
         run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile", "--target", target, wheel, env=bare())
         run(python, "-m", "compileall", "-q", target / "qvec")
-        numpy = other_pythons.numpy_folder(os.path.join(ROOT, ".venv-python"), version)
-        if os.path.isdir(numpy):
-            told = run(python, "-c", SMOKE, cwd=tmp_path, env=bare(PYTHONPATH=f"{target}{os.pathsep}{numpy}")).strip()
+        packages = other_pythons.packages_folder(os.path.join(ROOT, ".venv-python"), version)
+        if os.path.isdir(packages):
+            told = run(python, "-c", SMOKE, cwd=tmp_path, env=bare(PYTHONPATH=f"{target}{os.pathsep}{packages}")).strip()
             assert told == want, version
         else:
             without.append("%d.%d" % version)
