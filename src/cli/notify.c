@@ -21,6 +21,11 @@ static socklen_t find_socket(struct sockaddr_un *address) {
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
 }
 
+bool qv__notify_asked(void) {
+    struct sockaddr_un address;
+    return find_socket(&address) > 0;
+}
+
 void qv__notify(const char *format, ...) {
     struct sockaddr_un address;
     socklen_t size = find_socket(&address);

@@ -3,7 +3,11 @@
 #ifndef QVEC_CLI_NOTIFY_H
 #define QVEC_CLI_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+/* Whether a supervisor wants to be told. */
+bool qv__notify_asked(void);
 
 /* "READY=1\nSTATUS=serving ...", lines of NAME=VALUE. */
 __attribute__((format(printf, 1, 2))) void qv__notify(const char *format, ...);

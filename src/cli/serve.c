@@ -173,8 +173,9 @@ static void wait_for_interrupt(serve *s) {
     qv__engine_stats stats;
     char url[300];
     qv__door_print_url(&s->door, qv__server_port(s->server), url, sizeof url);
+    /* A supervisor's reload must not end a server that has nothing to read again. */
+    if (qv__door_reloads(&s->door) || qv__notify_asked()) qv__hangups_note();
     qv__notify("READY=1\nSTATUS=serves %.200s at %s", s->name_list[0], url);
-    if (qv__door_reloads(&s->door)) qv__hangups_note();
     while (!qv__interrupts_wait(every_ns)) {
         if (qv__hangups_take()) qv__door_reload(&s->door, s->api);
         qv__engine_get_stats(s->opened->engine, &stats);

@@ -232,6 +232,7 @@ static qv_status reload_keys(const qv__door *door, qv__api *api, qv_error *err) 
 
 void qv__door_reload(qv__door *door, qv__api *api) {
     qv_error err = {0};
+    if (!qv__door_reloads(door)) qv__log(QV__LOG_INFO, "reload: neither --ssl-certfile nor --api-key-file was given");
     if (door->api_key_file && reload_keys(door, api, &err))
         qv__log(QV__LOG_ERROR, "the API keys stay as they were: %s", err.message);
     if (!door->tls) return;

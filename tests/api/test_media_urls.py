@@ -32,10 +32,10 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 
 
 class World:
-    def __init__(self, folder):
+    def __init__(self, folder, program=harness.QVEC):
         self.folder, self.flags = folder, None
         self.process = subprocess.Popen(
-            ["unshare", "-rnm", sys.executable, os.path.join(os.path.dirname(__file__), "internet.py"), folder, harness.QVEC,
+            ["unshare", "-rnm", sys.executable, os.path.join(os.path.dirname(__file__), "internet.py"), folder, program,
              harness.folder("tiny"), PICTURE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "{}\n"
 

@@ -1,48 +1,57 @@
-"""deploy/: the systemd unit is sound, and qvec runs under the unit's system call filter; the board and the alerts ask for
-metrics that exist."""
-import base64
-import ctypes
+"""deploy/: the systemd unit is sound (test_sandbox.py runs qvec under its walls); the board and the alerts ask for metrics
+that exist."""
 import json
 import os
-import platform
 import re
 import shutil
-import struct
 import subprocess
-import sys
 import urllib.request
 
 import pytest
 
 import harness
-from test_operations import notified
+from sandbox import DEPLOY, needs_systemd, read, unit_values
 from test_serve import Running
-
-DEPLOY = os.path.join(harness.ROOT, "deploy")
-UNIT = os.path.join(DEPLOY, "qvec.service")
-
-needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze (Debian package systemd) is not installed")
-
-
-def read(*path):
-    with open(os.path.join(DEPLOY, *path), encoding="utf-8") as f:
-        return f.read()
-
-
-def unit_values(name):
-    return re.findall(rf"^{name}=(.*)$", read("qvec.service"), re.MULTILINE)
 
 
 # ---- the unit ----
 
+def drop_ins():
+    """The additions to the unit that docs/OPERATIONS.md proposes."""
+    with open(os.path.join(harness.ROOT, "docs", "OPERATIONS.md"), encoding="utf-8") as f:
+        found = re.findall(r"^```ini\n(.*?)^```$", f.read(), re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    return found
+
+
 @needs_systemd
-def test_the_unit_is_sound(tmp_path):
+@pytest.mark.parametrize("addition", [None, 0, 1])
+def test_the_unit_is_sound(tmp_path, addition):
     path = tmp_path / "qvec.service"
     path.write_text(read("qvec.service").replace("/usr/local/bin/qvec", harness.QVEC), encoding="utf-8")
+    if addition is not None:
+        (tmp_path / "qvec.service.d").mkdir()
+        (tmp_path / "qvec.service.d" / "more.conf").write_text(drop_ins()[addition], encoding="utf-8")
     done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, timeout=60)
     assert done.returncode == 0 and not done.stderr, done.stderr.decode()
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=15", path], capture_output=True, timeout=60)
     assert done.returncode == 0, done.stdout.decode()  # exposure of at most 1.5 of 10
+
+
+def test_the_unit_leaves_nothing_to_write_to():
+    """What ProtectSystem=strict leaves writable is closed by name. A reload is sent from outside the walls, which do not
+    let kill(2) through."""
+    closed = " ".join(unit_values("InaccessiblePaths")).replace("-/", "/").split()
+    assert {"/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue"} <= set(closed)
+    assert unit_values("ProtectSystem") == ["strict"] and not unit_values("ReadWritePaths")
+    assert not any(unit_values(name + "Directory") for name in ("Runtime", "State", "Cache", "Logs"))
+    assert re.fullmatch(r"\+\S+/kill -HUP \$MAINPID", unit_values("ExecReload")[0])
+
+
+def test_the_flags_of_the_additions_exist(qvec):
+    known = qvec("serve", "--help").out
+    flags = re.findall(r"(--[\w-]+)", "".join(drop_ins()))
+    assert len(flags) >= 4 and all(flag + " " in known for flag in flags)
 
 
 def test_the_units_command_is_one(qvec):
@@ -58,95 +67,6 @@ def test_haproxy_waits_longer_than_qvec(qvec):
     """A request that takes too long is answered by qvec, which knows why."""
     default = re.search(r"--request-timeout SECONDS\s[^-]*?Default: (\d+)", qvec("serve", "--help").out)
     assert int(re.search(r"^    timeout server (\d+)s$", read("haproxy.cfg"), re.MULTILINE)[1]) > int(default[1])
-
-
-# ---- its system calls ----
-
-LOAD, EQUAL, AND, RETURN = 0x20, 0x15, 0x54, 0x06
-ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050001, 0x80000000  # REFUSE: EPERM
-X86_64, EXECUTE, WRITE_EXECUTE = 0xC000003E, 4, 6
-NO_NEW_PRIVILEGES, SECCOMP_MODE, FILTER = 38, 22, 2
-
-
-def calls_of_group(name):
-    text = subprocess.run(["systemd-analyze", "syscall-filter", name], stdout=subprocess.PIPE, timeout=60, check=True).stdout.decode()
-    for word in re.findall(r"^    (@?\w[\w-]*)$", text, re.MULTILINE):
-        yield from calls_of_group(word) if word.startswith("@") else [word]
-
-
-def allowed_numbers():
-    with open("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", encoding="ascii") as f:
-        numbers = {name: int(number) for name, number in re.findall(r"#define __NR_(\w+) (\d+)", f.read())}
-    names = set(calls_of_group("@default"))  # is always allowed
-    for word in " ".join(unit_values("SystemCallFilter")).split():
-        assert not word.startswith("~")
-        names |= set(calls_of_group(word)) if word.startswith("@") else {word}
-    return numbers, {numbers[name] for name in names if name in numbers}  # other machines have other calls too
-
-
-def program():
-    """The unit's filter and MemoryDenyWriteExecute, as systemd makes them: what is not listed fails with EPERM. Two
-    libraries below libav try to lock memory and to place it when they are loaded, and do without."""
-    numbers, allowed = allowed_numbers()
-    ops = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, X86_64), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
-    for name, mask in (("mmap", WRITE_EXECUTE), ("mprotect", EXECUTE)):
-        ops += [(EQUAL, 0, 5, numbers[name]), (LOAD, 0, 0, 32), (AND, 0, 0, mask), (EQUAL, 0, 1, mask), (RETURN, 0, 0, REFUSE),
-                (RETURN, 0, 0, ALLOW)]
-    for number in sorted(allowed):
-        ops += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ALLOW)]
-    ops.append((RETURN, 0, 0, REFUSE))
-    return b"".join(struct.pack("HBBI", *op) for op in ops)
-
-
-def put_under(filter_bytes):
-    """For preexec_fn: this process, and what it becomes."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    code = ctypes.create_string_buffer(filter_bytes)
-
-    def enter():
-        head = struct.pack("HxxxxxxP", len(filter_bytes) // 8, ctypes.addressof(code))
-        if libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) or libc.prctl(SECCOMP_MODE, FILTER, ctypes.c_char_p(head), 0, 0):
-            os._exit(99)
-    return enter
-
-
-filtered = pytest.mark.skipif(platform.machine() != "x86_64", reason="the filter is written for x86-64 here")
-
-
-@needs_systemd
-@filtered
-def test_qvec_runs_under_the_units_filter(tmp_path):
-    path = str(tmp_path / "notify")
-    items = []
-    for name, kind, media in (("vga.png", "image_url", "image/png"), ("h264.mp4", "video_url", "video/mp4")):
-        with open(os.path.join(harness.ASSETS, name), "rb") as f:
-            items.append({"type": kind, kind: {"url": f"data:{media};base64," + base64.b64encode(f.read()).decode()}})
-    free, answers = Running(), []
-    with notified(path) as message:
-        server = Running("--log-format", "json", env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000"}, preexec_fn=put_under(program()))
-        for one in (server, free):
-            answers.append([one.post("/v1/embeddings", {"input": ["Größe 東京 x1", "a"]})[1]["data"]]
-                           + [one.post("/v1/embeddings", {"messages": [{"role": "user", "content": [item]}]})[1]["data"] for item in items])
-        assert answers[0] == answers[1]
-        assert server.post("/v1/embeddings", {"input": 5})[0] == 400 and "qvec_busy_share" in server.get("/metrics")
-        assert message()["READY"] == "1"
-        assert server.stop() == 0 and free.stop() == 0, server.lines
-
-
-@needs_systemd
-@filtered
-def test_the_filter_is_one():
-    """Code cannot be made at run time, and calls that qvec has no business with are refused."""
-    assert unit_values("SystemCallErrorNumber") == ["EPERM"] and unit_values("MemoryDenyWriteExecute") == ["yes"]
-    script = ("import ctypes, mmap, os\n"
-              "def refused(call, *arguments, **options):\n"
-              "    try:\n        call(*arguments, **options)\n"
-              "    except PermissionError:\n        return True\n"
-              "print(refused(mmap.mmap, -1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC), refused(mmap.mmap, -1, 4096),\n"
-              "      refused(os.chroot, '/'), refused(os.kill, os.getpid(), 0))\n"
-              "print(ctypes.CDLL(None).syscall(101, 0, 0, 0, 0))\n")  # ptrace
-    done = subprocess.run([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE, preexec_fn=put_under(program()), timeout=60)
-    assert done.stdout.split() == [b"True", b"None", b"True", b"True", b"-1"], done.stdout
 
 
 # ---- the board and the alerts ----

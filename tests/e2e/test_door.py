@@ -136,8 +136,9 @@ class UnixConnection(http.client.HTTPConnection):
 class OnSocket(Running):
     """Running, but told by its path."""
 
-    def __init__(self, path, *flags):
-        self.process = subprocess.Popen([harness.QVEC, "serve", *TINY, *map(str, flags), str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def __init__(self, path, *flags, **options):
+        self.process = subprocess.Popen([harness.QVEC, "serve", *TINY, *map(str, flags), str(path)], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, **options)
         self.lines = []
         self.line = next((line for line in self.read() if " serves " in line), "")
 
@@ -297,9 +298,9 @@ def secure(server, pki, cert=None, **settings):
 
 
 class Secure(Running):
-    def __init__(self, *flags):
+    def __init__(self, *flags, **options):
         command = [harness.QVEC, "serve", *TINY, "--host", "127.0.0.1", "--port", "0", *map(str, flags)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         self.lines = []
         self.line = next((line for line in self.read() if " serves " in line), "")
         assert "https://127.0.0.1:" in self.line, self.lines
