@@ -59,7 +59,8 @@ enum {
     PLAIN = 128,  /* some dialect of the path has the statuses that the others share */
     TEI = 256,    /* some dialect is TEI's, which has others */
     LACKS = 512,  /* ... and can ask for what a model cannot do */
-    PROBE = 1024, /* says whether the server is well */
+    EMPTY = 1024, /* ... and tells an empty list from other mistakes */
+    PROBE = 2048, /* says whether the server is well */
 };
 
 static const struct {
@@ -67,6 +68,7 @@ static const struct {
     const char *why, *header, *type;
 } refusals[] = {
     {400, PLAIN, "The request is wrong; the text names the field and the limit", NULL, NULL},
+    {400, EMPTY, "There is no input", NULL, NULL},
     {401, KEYED, "An API key is needed", "WWW-Authenticate", "string"},
     {404, NAMED, "This model is not served here", NULL, NULL},
     {405, 0, "The path does not take this method", "Allow", "string"},
@@ -107,6 +109,7 @@ static int traits_of(const qv__route *route, qv__api *api) {
     if (traits & MEDIA && api->options.fetcher) traits |= FETCHES;
     if (computes) traits |= COMPUTES;
     if (computes && (tei || strcmp(path, "/invocations") == 0)) traits |= LACKS;
+    if (route->takes && route->gives && tei) traits |= EMPTY;
     if (!route->takes && !route->gives) traits |= PROBE;
     return traits;
 }

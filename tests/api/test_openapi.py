@@ -96,7 +96,8 @@ def provocations():
                      {"inputs": [{"content": [{"type": "text", "text": "a"}]}]}, {"query": "a", "documents": ["b"]}, {"query": "a", "texts": ["b"]},
                      {"queries": "a", "documents": ["b"]}, {"tokens": [1]}, {"ids": [1]}, {"inputs": {"source_sentence": "a", "sentences": ["b"]}}):
             yield {"model": model, **body}
-    yield from (b"{", b"[]", {}, {"inputs": []}, {"query": "a", "texts": []}, {"inputs": "a", "prompt_name": "?"})
+    yield from (b"{", b"[]", {}, {"inputs": []}, {"query": "a", "texts": []}, {"ids": []}, {"inputs": {"source_sentence": "a", "sentences": []}},
+                {"inputs": "a", "prompt_name": "?"})
 
 
 def statuses(server, path):

@@ -69,8 +69,8 @@ def block(number, ops):
 
 
 def program():
-    """As systemd makes it: what is not listed fails with EPERM. Two libraries below libav try to lock memory and to place
-    it when they are loaded, and do without."""
+    """As systemd makes it: what is not listed fails with EPERM. A library below libav tries to place memory when it is
+    loaded, and does without."""
     numbers, allowed = allowed_numbers()
     ops = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, X86_64), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
     for name, mask in (("mmap", WRITE_EXECUTE), ("mprotect", EXECUTE)):

@@ -42,7 +42,7 @@ def test_the_unit_leaves_nothing_to_write_to():
     """What ProtectSystem=strict leaves writable is closed by name. A reload is sent from outside the walls, which do not
     let kill(2) through."""
     closed = " ".join(unit_values("InaccessiblePaths")).replace("-/", "/").split()
-    assert {"/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue"} <= set(closed)
+    assert {"/tmp", "/var/tmp", "/run/lock", "/dev/shm", "/dev/mqueue"} <= set(closed)
     assert unit_values("ProtectSystem") == ["strict"] and not unit_values("ReadWritePaths")
     assert not any(unit_values(name + "Directory") for name in ("Runtime", "State", "Cache", "Logs"))
     assert re.fullmatch(r"\+\S+/kill -HUP \$MAINPID", unit_values("ExecReload")[0])

@@ -40,6 +40,7 @@ def test_texts_pictures_and_videos(tmp_path):
     free, answers = Running(), []
     with notified(path) as message:
         server = Running("--log-format", "json", env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000"}, preexec_fn=put_under(program()))
+        assert server.lines == [server.line], "a library complains"
         for one in (server, free):
             answers.append([one.post("/v1/embeddings", body)[1]["data"] for body in bodies])
         assert answers[0] == answers[1]
