@@ -39,6 +39,33 @@ static qv__item **last = &first;
 static qv__engine_stats stats;
 static int32_t *zeros; /* [max_len]: the ids of every item */
 
+/* What waits of each client; the first CLIENTS of them are told apart. */
+enum { CLIENTS = 16 };
+static struct {
+    uint64_t client;
+    int64_t items, tokens;
+} clients[CLIENTS];
+
+/* Its own place, else a free one, else the last. */
+static int place_of(uint64_t client) {
+    int place = CLIENTS - 1;
+    for (int i = CLIENTS - 1; i >= 0; i--) {
+        if (clients[i].items && clients[i].client == client) return i;
+        if (!clients[i].items) place = i;
+    }
+    return place;
+}
+
+/* With the lock held. */
+static void count(const qv__item *item, int sign) {
+    int i = place_of(item->client);
+    stats.waiting_items += sign;
+    stats.waiting_tokens += sign * item->sequence.length;
+    clients[i].client = item->client;
+    clients[i].items += sign;
+    clients[i].tokens += sign * item->sequence.length;
+}
+
 /* Up to `batch` waiting items, chained. */
 static qv__item *take_batch(void) {
     pthread_mutex_lock(&lock);
@@ -49,8 +76,7 @@ static qv__item *take_batch(void) {
     for (int i = 1;; i++, item = item->next) {
         item->state = RUNNING;
         item->started_ns = now;
-        stats.waiting_items--;
-        stats.waiting_tokens -= item->sequence.length;
+        count(item, -1);
         if (i == o.batch || !item->next) break;
     }
     if (!(first = item->next)) last = &first;
@@ -105,24 +131,23 @@ static void *worker(void *context) {
     return NULL;
 }
 
-qv_status qv__engine_submit(qv__engine *engine, qv__item *const *items, size_t count, qv_error *err) {
-    if ((int64_t)count > o.limits.queued_items)
-        return qv__fail(err, QV_TOO_LARGE, "%zu inputs at once; the queue holds %lld", count,
+qv_status qv__engine_submit(qv__engine *engine, qv__item *const *items, size_t number, qv_error *err) {
+    if ((int64_t)number > o.limits.queued_items)
+        return qv__fail(err, QV_TOO_LARGE, "%zu inputs at once; the queue holds %lld", number,
                         (long long)o.limits.queued_items);
     pthread_mutex_lock(&lock);
-    if (stats.waiting_items + (int64_t)count > o.limits.queued_items) {
+    if (stats.waiting_items + (int64_t)number > o.limits.queued_items) {
         pthread_mutex_unlock(&lock);
         return qv__fail(err, QV_OVERLOADED, "the queue holds %lld inputs at most", (long long)o.limits.queued_items);
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < number; i++) {
         items[i]->next = NULL;
         items[i]->state = WAITING;
         items[i]->queued_ns = qv__now_ns();
-        stats.waiting_tokens += items[i]->sequence.length;
+        count(items[i], 1);
         *last = items[i];
         last = &items[i]->next;
     }
-    stats.waiting_items += (int64_t)count;
     pthread_mutex_unlock(&lock);
     pthread_cond_signal(&more);
     return QV_OK;
@@ -137,8 +162,7 @@ void qv__engine_cancel(qv__engine *engine, qv__item *item) {
         *at = item->next;
         if (last == &item->next) last = at;
         item->state = DONE;
-        stats.waiting_items--;
-        stats.waiting_tokens -= item->sequence.length;
+        count(item, -1);
         stats.cancelled_items++;
     }
     pthread_mutex_unlock(&lock);
@@ -150,10 +174,10 @@ void qv__engine_cancel(qv__engine *engine, qv__item *item) {
 void qv__engine_get_waiting(qv__engine *engine, uint64_t client, qv__engine_waiting *w) {
     pthread_mutex_lock(&lock);
     *w = (qv__engine_waiting){.items = stats.waiting_items, .tokens = stats.waiting_tokens};
-    for (const qv__item *item = first; item; item = item->next) {
-        if (item->client != client) continue;
-        w->own_items++;
-        w->own_tokens += item->sequence.length;
+    for (int i = 0; i < CLIENTS; i++) {
+        if (!clients[i].items || clients[i].client != client) continue;
+        w->own_items = clients[i].items;
+        w->own_tokens = clients[i].tokens;
     }
     pthread_mutex_unlock(&lock);
 }

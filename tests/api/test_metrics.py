@@ -119,13 +119,16 @@ def test_refusals_by_reason(start_null, reason, request_bytes):
 
 
 def test_overload_keys_and_hang_ups(start_null):
-    server = start_null(max_queued_items=2, delay_us=200000, key="k")
+    server = start_null(max_queued_items=2, delay_us=500000, key="k")
     with server.wire() as wire:
         wire.send(post({"input": "a"}))
         assert wire.answer().status == 401
-    with server.wire() as wire:
-        wire.send(post({"input": ["a"] * 5}, headers=["Authorization: Bearer k"]))
+    with server.wire() as full, server.wire() as wire:
+        full.send(post({"input": ["a"] * 2}, headers=["Authorization: Bearer k"]))
+        settled(server, "vllm:num_requests_waiting", 1)
+        wire.send(post({"input": ["a"] * 2}, headers=["Authorization: Bearer k"]))
         assert wire.answer().status == 429
+        assert full.answer().status == 200
     settled(server, "qvec_requests_refused_total", 1, reason="overloaded")
     assert value(server, "qvec_requests_refused_total", reason="unauthorized") == 1
     settled(server, "qvec_http_connections", 1)  # the one that asks
