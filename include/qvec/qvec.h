@@ -118,7 +118,7 @@ typedef struct qv_model_facts {
     int64_t embedding_size; /* values of a full vector: 2048 for the 2B, 4096 for the 8B */
     int64_t max_model_len;  /* tokens */
     int threads;
-    const char *cpu_tier; /* static string */
+    const char *cpu_tier; /* static string; "avx512+vnni" where 8-bit codes are multiplied with AVX-512 VNNI */
 } qv_model_facts;
 
 QV_API void qv_model_get_facts(const qv_model *model, qv_model_facts *facts);

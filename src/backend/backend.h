@@ -141,5 +141,6 @@ struct qv__backend {
 /* The CPU backend. threads 0: all CPUs this process may use. tier: highest kernel tier, NULL: the best. */
 qv_status qv__cpu_backend_open(int threads, const char *tier, qv__backend **out, qv_error *err);
 int qv__cpu_backend_threads(const qv__backend *b);
-const char *qv__cpu_backend_tier(const qv__backend *b); /* "avx2"; static */
+const char *qv__cpu_backend_tier(const qv__backend *b);  /* "avx2"; static */
+const char *qv__cpu_backend_tier8(const qv__backend *b); /* of products of 8-bit codes: "avx512+vnni"; static */
 #endif

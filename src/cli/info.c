@@ -103,8 +103,8 @@ static qv_status gather(const info *o, const qv__checkpoint *c, facts *f, qv_err
     qv__tier tier;
     qv_status status = qv__tier_parse(m->cpu_tier, &tier, err);
     if (status) return status;
-    f->tier = qv__tier_name(tier);
-    f->best_tier = qv__tier_name(qv__tier_best());
+    f->tier = f->int8 ? qv__tier_name8(tier) : qv__tier_name(tier);
+    f->best_tier = f->int8 ? qv__tier_name8(qv__tier_best()) : qv__tier_name(qv__tier_best());
     return QV_OK;
 }
 

@@ -52,6 +52,13 @@ const char *qv__tier_name(qv__tier tier) {
     return (unsigned)tier < QV__TIER_COUNT ? names[tier] : "?";
 }
 
+const char *qv__tier_name8(qv__tier tier) {
+#if defined(__x86_64__)
+    if (tier == QV__TIER_AVX512 && qv__tier_has_vnni()) return "avx512+vnni";
+#endif
+    return qv__tier_name(tier);
+}
+
 qv_status qv__tier_parse(const char *name, qv__tier *tier, qv_error *err) {
     qv__tier best = qv__tier_best();
     *tier = best;

@@ -32,7 +32,8 @@ qv__tier qv__tier_best(void); /* the highest that this machine and its operating
 #if defined(__x86_64__)
 bool qv__tier_has_vnni(void); /* AVX-512 VNNI beside QV__TIER_AVX512: 8-bit products alone use it */
 #endif
-const char *qv__tier_name(qv__tier tier); /* "c", "avx2", "avx512", "neon" */
+const char *qv__tier_name(qv__tier tier);  /* "c", "avx2", "avx512", "neon" */
+const char *qv__tier_name8(qv__tier tier); /* of products of 8-bit codes: "avx512+vnni", or as above */
 /* "avx2" -> the tier. A known tier that this machine lacks becomes the best one it has (`--cpu-tier` names the
  * highest to use); an unknown name is QV_INVALID_ARGUMENT. NULL and "auto": the best. */
 qv_status qv__tier_parse(const char *name, qv__tier *tier, qv_error *err);

@@ -162,7 +162,7 @@ static qv_status open_parts(qv_model *m, qv_error *err) {
     if (!status) status = network_options(m, &network, err);
     if (!status) status = qv__cpu_backend_open(o->threads, o->cpu_tier, &m->backend, err);
     if (status) return status;
-    o->cpu_tier = qv__cpu_backend_tier(m->backend);
+    o->cpu_tier = m->int8 ? qv__cpu_backend_tier8(m->backend) : qv__cpu_backend_tier(m->backend);
     status = qv__network_open(m->backend, m->checkpoint, &network, &m->network, err);
     if (!status && !(m->decoding = qv__gate_open(o->threads / 4 > 1 ? o->threads / 4 : 1)))
         status = qv__fail(err, QV_NO_MEMORY, "out of memory for the model");

@@ -115,6 +115,21 @@ def test_info(qvec, folder):
     assert "int8, groups of 64" in qvec("info", folder).out
 
 
+def test_kernels_are_told(qvec, folder):
+    """What multiplies codes, where that is more than the tier's name says."""
+    def tier(*arguments):
+        return json.loads(qvec("info", *arguments, "--json").out)["cpu"]["tier"]
+
+    full = tier(*SMALL)
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as f:
+        vnni = full == "avx512" and "avx512_vnni" in f.read()
+    wanted = "avx512+vnni" if vnni else full
+    assert tier(folder) == tier(*SMALL, "--quantization", "int8") == wanted
+    assert tier(folder, "--cpu-tier", "c") == "c"
+    with harness.serve(str(folder), seed=None, log=folder.parent / "log"):
+        assert f" on cpu {wanted} with " in (folder.parent / "log").read_text()
+
+
 def coded(name):
     """docs/QUANTIZATION.md: the matrices of decoder layers, vision blocks and mergers, but of the first layer and block."""
     return re.fullmatch(r"model\.(language_model\.layers\.(?!0\.)\d+\..*_proj|visual\.blocks\.(?!0\.)\d+\.(attn\.(qkv|proj)|mlp\.linear_fc[12])"

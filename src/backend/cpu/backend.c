@@ -153,3 +153,6 @@ int qv__cpu_backend_threads(const qv__backend *b) {
 const char *qv__cpu_backend_tier(const qv__backend *b) {
     return qv__tier_name(((const qv__cpu *)b)->tier);
 }
+const char *qv__cpu_backend_tier8(const qv__backend *b) {
+    return qv__tier_name8(((const qv__cpu *)b)->tier);
+}
