@@ -2,7 +2,7 @@
 """What the HTTP side costs by itself: the server over a back end that computes nothing, beside a bare libmicrohttpd that
 says hello, driven by wrk over keep-alive connections on the same CPUs, in turns.
 
-    .venv/bin/python bench/serve.py [--build build] [--rounds 5] [--seconds 3] [--only small wide paced idle model]
+    .venv/bin/python bench/serve.py [--build build] [--rounds 5] [--seconds 3] [--only small wide paced idle model crowd]
 
 small    requests of one short text, answers of 128 floats as numbers: requests a second over hello's
          The back end takes 50 us for a batch, as no device is faster; at once, it would be woken for each request alone
@@ -10,6 +10,7 @@ wide     the same with answers of 4,096 floats as base64
 paced    latency of `small` at half of its rate, due at fixed times (bench/load.c): P99 over the median
 idle     resident memory with 10,000 idle connections, each of which has sent one request
 model    the built-in model behind the server, 64 requests at a time, beside `qvec bench throughput` on the same texts
+crowd    1,000 requests of 200 tokens at once: P99 from start to answer over `qvec bench throughput`'s time for the same texts
 
 CPU time is told beside the rates, because other work on the machine spoils it less: on CPUs that do nothing else, the ratio
 of CPU times with wrk's is that of the rates.
@@ -33,7 +34,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 IDLE = 10_000
 PROMPTS, PROMPT_TOKENS = 400, 100
-CASES = ("small", "wide", "paced", "idle", "model")
+CROWD, CROWD_TOKENS = 1000, 200
+CASES = ("small", "wide", "paced", "idle", "model", "crowd")
 SCRIPT = """wrk.method = "POST"
 wrk.body = '%s'
 wrk.headers["Content-Type"] = "application/json"
@@ -57,6 +59,7 @@ class Bench:
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
         self.hello = os.path.join(options.build, "bench", "hello_server")
+        self.qvec = os.path.join(options.build, "qvec")
         self.load = os.path.join(options.build, "bench", "load")
         self.null = os.path.join(options.build, "tests", "api", "null_server")
 
@@ -143,31 +146,58 @@ class Bench:
         print(f"idle   {IDLE} connections: {after >> 20} MiB resident, {before >> 20} without (mark 200 MB)", flush=True)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    def model(self):
-        qvec, ratios, cpu = os.path.join(self.options.build, "qvec"), [], []
-        port, result = free_port(), os.path.join(self.folder, "result.json")
-        texts = ["--num-prompts", str(PROMPTS), "--input-len", str(PROMPT_TOKENS), "--disable-tqdm"]
-        server = subprocess.Popen([qvec, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+    @contextlib.contextmanager
+    def builtin(self):
+        """The built-in model behind `qvec serve`: (port, process id)."""
+        port = free_port()
+        server = subprocess.Popen([self.qvec, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
                                   stderr=subprocess.DEVNULL)
         try:
             wait_for_port(port)
-            for seed in range(1, self.options.rounds + 1):
-                begun = children_seconds()
-                subprocess.run([qvec, "bench", "throughput", *texts, "--seed", str(seed), "--output-json", result],
-                               stdout=subprocess.DEVNULL, check=True)
-                alone, alone_cpu = read_json(result)["requests_per_second"], children_seconds() - begun
-                begun = cpu_seconds(server.pid)
-                subprocess.run([qvec, "bench", "serve", "--port", str(port), *texts, "--seed", str(seed), "--max-concurrency", "64",
-                                "--save-result", "--result-dir", self.folder, "--result-filename", "result.json"],
-                               stdout=subprocess.DEVNULL, check=True)
-                ratios.append(read_json(result)["request_throughput"] / alone)
-                cpu.append((cpu_seconds(server.pid) - begun) / alone_cpu)
+            yield port, server.pid
         finally:
             server.terminate()
             server.wait()
+
+    def alone(self, *texts):
+        """What `qvec bench throughput` says of random texts."""
+        result = os.path.join(self.folder, "result.json")
+        subprocess.run([self.qvec, "bench", "throughput", *texts, "--disable-tqdm", "--output-json", result], stdout=subprocess.DEVNULL, check=True)
+        return read_json(result)
+
+    def served(self, port, *texts):
+        """What `qvec bench serve` says of the same ones."""
+        subprocess.run([self.qvec, "bench", "serve", "--port", str(port), *texts, "--disable-tqdm", "--save-result", "--result-dir", self.folder,
+                        "--result-filename", "result.json"], stdout=subprocess.DEVNULL, check=True)
+        return read_json(os.path.join(self.folder, "result.json"))
+
+    def model(self):
+        ratios, cpu = [], []
+        with self.builtin() as (port, pid):
+            for seed in range(1, self.options.rounds + 1):
+                texts = ["--num-prompts", str(PROMPTS), "--input-len", str(PROMPT_TOKENS), "--seed", str(seed)]
+                begun = children_seconds()
+                alone = self.alone(*texts)["requests_per_second"]
+                alone_cpu, begun = children_seconds() - begun, cpu_seconds(pid)
+                ratios.append(self.served(port, *texts, "--max-concurrency", "64")["request_throughput"] / alone)
+                cpu.append((cpu_seconds(pid) - begun) / alone_cpu)
         ratios.sort()
         print(f"model  server over bench throughput: median {statistics.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} "
               f"(mark 0.95); its CPU time over the other's {statistics.median(cpu):.2f}", flush=True)
+
+    def crowd(self):
+        ratios, tails = [], []
+        with self.builtin() as (port, _):
+            for seed in range(1, self.options.rounds + 1):
+                texts = ["--num-prompts", str(CROWD), "--input-len", str(CROWD_TOKENS), "--seed", str(seed)]
+                alone, result = self.alone(*texts)["elapsed_time"], self.served(port, *texts)
+                if result["completed"] != CROWD:
+                    sys.exit(f"crowd: {result['completed']} of {CROWD} requests were answered")
+                tails.append(result["p99_e2el_ms"] / 1e3)
+                ratios.append(tails[-1] / alone)
+        ratios.sort()
+        print(f"crowd  P99 {statistics.median(tails):.2f} s; over bench throughput's time: median {statistics.median(ratios):.2f}, {ratios[0]:.2f} to "
+              f"{ratios[-1]:.2f} (mark 1.1)", flush=True)
 
 
 def median_of(found, i):
@@ -186,7 +216,7 @@ def wait_for_port(port):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.05)
-    sys.exit("model: the server did not start")
+    sys.exit("the server did not start")
 
 
 def read_json(path):
@@ -218,7 +248,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=CASES, default=CASES)
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
-    if not shutil.which("wrk") and set(options.only) - {"idle", "model"}:
+    if not shutil.which("wrk") and set(options.only) - {"idle", "model", "crowd"}:
         sys.exit("wrk is not installed (Debian: apt-get install wrk)")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, folder)
@@ -231,6 +261,8 @@ def main():
             bench.idle()
         if "model" in options.only:
             bench.model()
+        if "crowd" in options.only:
+            bench.crowd()
 
 
 if __name__ == "__main__":
