@@ -18,6 +18,8 @@ import harness
 from bench_run import TOKENIZER, handle_after, in_a_quiet_moment
 from stub import Stub
 
+np = pytest.importorskip("numpy")
+
 
 def start(port, *flags, **options):
     command = [harness.QVEC, "bench", "serve", "--port", str(port), "--model", "m", "--tokenizer", TOKENIZER, "--random-input", "8", *map(str, flags)]
@@ -59,28 +61,48 @@ def test_progress_line(bench):
         assert "\x1b" not in bench(stub.port, *flags).err
 
 
-def test_plot_as_text(tmp_path):
-    """Ten quick answers and ten slow ones, one after the other: high bars stand on the right."""
-    flags = ["--num-prompts", 20, "--max-concurrency", 1, "--plot", "--disable-tqdm", "--save-result", "--save-detailed", "--result-dir", tmp_path,
-             "--result-filename", "r.json"]
+COLUMNS, SLICES, BLOCKS = 40, 60, " ▁▂▃▄▅▆▇█"
 
-    def measure():
-        with Stub(handle_after(lambda number: 0.005 if number < 10 else 0.12)) as stub:
-            status, text = on_a_terminal(stub.port, *flags, columns=41)
+
+def bars_of(rows):
+    """Heights in eighths of a line; the highest line comes first."""
+    assert all(len(row) == COLUMNS for row in rows), rows
+    return np.sum([[BLOCKS.index(c) for c in row] for row in rows], axis=0)
+
+
+def by_slice(times, duration, values, merge):
+    """`values` merged into a slice of the duration each, and neighbouring slices into columns."""
+    columns = np.zeros(COLUMNS)
+    for time_, value in zip(times, values):
+        slice_ = min(int(time_ / duration * SLICES), SLICES - 1)
+        columns[slice_ * COLUMNS // SLICES] = merge(columns[slice_ * COLUMNS // SLICES], value)
+    return columns
+
+
+def check_bars(rows, expected):
+    """Times at an edge may be rounded to either side of it."""
+    wanted = np.ceil(expected / expected.max() * 8 * len(rows))
+    assert np.sum(np.abs(bars_of(rows) - wanted) > 1) <= 2, (rows, wanted)
+
+
+def test_plot_as_text(tmp_path):
+    """Against the figures of the same run: quick answers first, then slow ones."""
+    flags = ["--num-prompts", 30, "--max-concurrency", 1, "--plot", "--disable-tqdm", "--save-result", "--save-detailed", "--result-dir", tmp_path,
+             "--result-filename", "r.json"]
+    with Stub(handle_after(lambda number: 0.05 if 20 <= number < 30 else 0.002)) as stub:
+        status, text = on_a_terminal(stub.port, *flags, columns=COLUMNS + 1)
         assert status == 0 and (tmp_path / "r.svg").exists()
         result = json.loads((tmp_path / "r.json").read_text())
-        lines = text.replace("\r", "").split("\n")
-        at = next(i for i, line in enumerate(lines) if line.startswith("Slowest answer by when it was due"))
-        title, rows = lines[at], lines[at + 1:at + 5]
-        assert lines[at + 5].startswith("Requests by latency, ") and lines[at + 7].startswith("Answers a second, 0 to ")
-        assert title == f"Slowest answer by when it was due, 0 to {result['duration']:.2f} s, at most {1e3 * max(result['e2els']):.2f} ms"
-        assert all(len(line) == 40 and set(line) <= set(" ▁▂▃▄▅▆▇█") for line in [*rows, lines[at + 6], lines[at + 8]]), lines
-        early = int(40 * 0.06 / result["duration"])
-        assert "█" not in rows[0][:early] and rows[0].strip() and rows[3][0] not in " █"
-        assert lines[at + 6][0] != " " and lines[at + 6][-1] != " " and not lines[at + 6][2:-6].strip()  # latencies: two heaps
-    in_a_quiet_moment(measure)
-    with Stub() as stub:
-        assert "Slowest" not in start_and_read(stub.port, *flags)  # a pipe is no terminal
+        assert "Slowest" not in start_and_read(stub.port, *flags, "--num-prompts", 1)  # a pipe is no terminal
+    starts, latencies, duration = np.array(result["start_times"]), np.array(result["e2els"]), result["duration"]
+    lines = text.replace("\r", "").split("\n")
+    at = next(i for i, line in enumerate(lines) if line.startswith("Slowest"))
+    assert lines[at] == f"Slowest answer by when it was due, 0 to {duration:.2f} s, at most {1e3 * max(latencies):.2f} ms"
+    assert lines[at + 5] == f"Requests by latency, {1e3 * min(latencies):.2f} to {1e3 * max(latencies):.2f} ms"
+    assert lines[at + 7].startswith(f"Answers a second, 0 to {duration:.2f} s, at most ")
+    check_bars(lines[at + 1:at + 5], by_slice(starts, duration, latencies, max))
+    check_bars([lines[at + 6]], np.histogram(latencies, COLUMNS)[0])
+    check_bars([lines[at + 8]], by_slice(starts + latencies, duration, np.ones(30), np.add))
 
 
 def start_and_read(port, *flags):
