@@ -254,9 +254,10 @@ def test_ten_thousand_at_a_time(bench, many_files, tmp_path):
     """Nobody is answered before all are there."""
     (tmp_path / "one.jsonl").write_text('{"text": "one"}')
     null = subprocess.Popen([os.path.join(harness.BUILD, "tests", "api", "null_server"), "--hold", str(AT_A_TIME), "--batch", str(AT_A_TIME), "--size", "4",
-                             "--max-connections", str(AT_A_TIME + 100), "--max-queued-items", str(2 * AT_A_TIME), "--quiet", "1"], stdout=subprocess.PIPE)
+                             "--max-connections", str(AT_A_TIME + 100), "--max-queued-items", str(2 * AT_A_TIME),  # one client may not fill all of a queue
+                             "--max-waiting-requests", str(2 * AT_A_TIME), "--quiet", "1"], stdout=subprocess.PIPE)
     try:
-        run = bench(int(null.stdout.readline()), "--num-prompts", AT_A_TIME, "--dataset-name", "custom", "--dataset-path", tmp_path / "one.jsonl", model="null")
+        run = bench(int(null.stdout.readline()), "--num-prompts", AT_A_TIME, "--dataset-name", "custom", "--dataset-path", tmp_path / "one.jsonl", model="null", timeout=120)
     finally:
         null.terminate()
         null.communicate(timeout=30)
