@@ -263,7 +263,10 @@ static char *first_model(qv__remote *r) {
 }
 
 static void set_trust(qv__remote *r, const qv__remote_options *options) {
-    if (options->ca_file) curl_easy_setopt(r->easy, CURLOPT_CAINFO, options->ca_file);
+    if (options->ca_file) {
+        curl_easy_setopt(r->easy, CURLOPT_CAINFO, options->ca_file);
+        curl_easy_setopt(r->easy, CURLOPT_CAPATH, NULL); /* or the system's would be trusted as well */
+    }
     curl_easy_setopt(r->easy, CURLOPT_SSL_VERIFYPEER, options->insecure ? 0L : 1L);
     curl_easy_setopt(r->easy, CURLOPT_SSL_VERIFYHOST, options->insecure ? 0L : 2L);
 }

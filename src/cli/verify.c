@@ -310,6 +310,8 @@ static int run_against(verify *v) {
                                  .ca_file = roots && *roots ? roots : NULL,
                                  .insecure = v->insecure};
     if (!remote.api_key) remote.api_key = getenv("QVEC_AGAINST_API_KEY");
+    if (v->insecure && v->cacert)
+        return qv__complain("--insecure takes any certificate, --cacert does not; give one"), QV__EXIT_USAGE;
     if (v->insecure) qv__warn("--insecure: nobody checks whose server this is");
     if (open_tier(v, NULL, &model, &err)) return qv__complain("%s", err.message), QV__EXIT_MODEL;
     qv_prompt prompt = v->prompt && !strcmp(v->prompt, "official") ? QV_PROMPT_OFFICIAL : QV_PROMPT_RAW;

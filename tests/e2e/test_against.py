@@ -306,14 +306,16 @@ def test_what_a_reranker_refuses_is_told_as_it_was_first(qvec, status, asked):
     assert done.status == 1 and f"HTTP {status}: refusal 1" in done.err and len(seen) == asked, done.err
 
 
-def test_https(qvec, right, pki):  # noqa: F811
+def test_https(qvec, pki):  # noqa: F811
+    """Whom it believes; a refusal over HTTP shows that it came to speak with the server."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(pki / "one.pem", pki / "one.key")
-    with served(embedding_answer(Mistaken(right).right), tls) as url:
-        none = {"SSL_CERT_FILE": ""}
-        done = qvec("verify", *TINY, "--against", url, env=none)
-        assert done.status == 1 and f"{url}/v1/embeddings: " in done.err and "certificate" in done.err, done.err
-        assert qvec("verify", *TINY, "--against", url, "--cacert", pki / "alone.pem", env=none).status == 1
-        for flags, env in ((["--cacert", pki / "root.pem"], none), ([], {"SSL_CERT_FILE": str(pki / "root.pem")}), (["--insecure"], none)):
-            done = qvec("verify", *TINY, "--against", url, *flags, env=env)
-            assert done.status == 0 and ("warning" in done.err) == (flags == ["--insecure"]), done.out + done.err
+    root, alone = str(pki / "root.pem"), str(pki / "alone.pem")
+    with served(lambda path, body: (500, b"out of order"), tls) as url:
+        for flags, roots in (([], ""), ([], alone), (["--cacert", alone], root)):
+            done = qvec("verify", *TINY, "--against", url, *flags, env={"SSL_CERT_FILE": roots})
+            assert done.status == 1 and f"{url}/v1/embeddings: " in done.err and "certificate" in done.err, done.err
+        for flags, roots in (([], root), (["--cacert", root], alone), (["--insecure"], "")):
+            done = qvec("verify", *TINY, "--against", url, *flags, env={"SSL_CERT_FILE": roots})
+            assert "HTTP 500: out of order" in done.err and ("warning" in done.err) == (flags == ["--insecure"]), done.err
+        assert qvec("verify", *TINY, "--against", url, "--cacert", root, "--insecure").status == 2
