@@ -13,7 +13,8 @@ const qv__option qv__fetch_rows[QV__FETCH_ROWS] = {
     QV__ROW(
         "allowed-media-domains", LIST, AT(hosts), "HOST",
         "Hosts from which http and https URLs are fetched, each by its exact name, as HOST or HOST:PORT (alone: port "
-        "80 or 443), where it leads to public addresses. Default: no URL is fetched."),
+        "80 or 443), where it leads to public addresses. No proxy is used, of the environment or any other: it would "
+        "connect in our place, to addresses that nobody has judged. Default: no URL is fetched."),
     QV__ROW("allow-private-media-hosts", LIST, AT(private_hosts), "HOST",
             "The same for hosts of your own network: their addresses may be private, loopback or shared ones too. "
             "Default: none."),

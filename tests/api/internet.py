@@ -27,6 +27,8 @@ PUBLIC = ["93.184.216.34", "151.101.1.69", "2606:2800:220:1::1"]
 SECRET = ["127.0.0.1", "10.0.0.5", "172.16.3.4", "192.168.1.1", "169.254.169.254", "100.64.0.7", "198.18.0.1", "203.0.113.9", "fd00::1",
           "fe80::77", "64:ff9b::a00:5", "2002:a00:5::1"]
 PORT = 8000
+# Public, and noted by its web server when it is asked: qvec must not.
+PROXIES = {name: f"http://{PUBLIC[1]}:8080" for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")}
 
 # name: one list of addresses for each look-up in turn; the last stays
 NAMES = {
@@ -262,7 +264,7 @@ class Qvec:
         self.stop()
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen([self.program, "serve", self.model, "--load-format", "dummy", "--host", "127.0.0.1", "--port",
-                                             str(PORT), *flags], stdout=log, stderr=log)
+                                             str(PORT), *flags], stdout=log, stderr=log, env={**os.environ, **PROXIES})
         for _ in range(1200):
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=2).close()

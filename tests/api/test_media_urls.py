@@ -141,6 +141,13 @@ def test_nothing_of_ours_is_sent(world):
     assert [set(head) for head in heads] == [{"Host", "User-Agent", "Accept"}] * 2
 
 
+def test_no_proxy_of_the_environment_is_asked(world, expected):
+    """internet.py names one in every variable that there is for it."""
+    for scheme in ("http", "https"):
+        assert world.picture(scheme + "://pictures.example/picture")[:2] == (200, expected)
+    assert world.log()["paths"] == ["/picture", "/picture"]
+
+
 def test_urls_of_a_request_come_side_by_side(world):
     urls = [f"http://pictures.example/wait/0.6?{i}" for i in range(8)]
     status, _, seconds = world.post("/v1/embeddings", {"input": [{"image": u} for u in urls]})

@@ -1,8 +1,10 @@
 """The page at / in a real browser: Chromium without a head, by Playwright. Every page opened here must stay silent on the
-console and ask nothing of any other host; each test says so by opening its page through `open_page`."""
+console and ask nothing of any other host; each test says so by opening its page through `open_page`. With
+QVEC_SCREENSHOTS=FOLDER every answer, and every page at the end of its test, is saved there for people to look at."""
 import base64
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed"
 
 HARD = "it's \"quoted\": \\ $HOME `id` $(id) ${x} é 漢字 🙂\tand a\nnew line"
 PHOTO = os.path.join(harness.ASSETS, "vga.png")  # 640 x 480: 300 tokens
+SCREENSHOTS = os.environ.get("QVEC_SCREENSHOTS")
 KEY = "sesame 'open'"
 
 
@@ -68,8 +71,19 @@ def open_page(browser):
 
     yield start
     for context in contexts:
+        for page in context.pages:
+            shoot(page)
         context.close()
     assert not problems
+
+
+def shoot(page):
+    """Names tell the test and the order."""
+    if SCREENSHOTS:
+        os.makedirs(SCREENSHOTS, exist_ok=True)
+        test = re.sub(r"[^\w-]+", "-", os.environ["PYTEST_CURRENT_TEST"].split("::")[1].split(" ")[0])
+        count = sum(name.startswith(test + ".") for name in os.listdir(SCREENSHOTS))
+        page.screenshot(path=os.path.join(SCREENSHOTS, f"{test}.{count}.png"), full_page=True)
 
 
 def is_own(request, server):
@@ -84,6 +98,7 @@ def run(page):
 
 def finish(page):
     page.wait_for_selector("#answer[aria-busy=false]")
+    shoot(page)
 
 
 def fill(page, texts, box="#items"):
