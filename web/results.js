@@ -47,7 +47,7 @@ function valueCell(items, {values, low, high, best}, i, j, places) {
   const value = values[i][j];
   const cell = element("td", {title: `${i + 1} and ${j + 1}: ${value.toFixed(6)}`}, digits(value, places));
   if (i === j) cell.className = "self";
-  else cell.style.setProperty("--heat", high > low ? (value - low) / (high - low) : 1);
+  else cell.style.setProperty("--heat", high > low ? (value - low) / (high - low) : 0);
   if (best && items.length > 2 && ((best[0] === i && best[1] === j) || (best[0] === j && best[1] === i))) {
     cell.classList.add("best");
     cell.append(element("span", {className: "hidden"}, ", the nearest pair"));

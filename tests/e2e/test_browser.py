@@ -183,6 +183,10 @@ def test_heat_follows_the_values(embedder, open_page):
     assert [h for _, h in sorted(heats)] == sorted(h for _, h in heats)
     colours = page.locator(".matrix td:not(.self)").evaluate_all("cells => new Set(cells.map(c => getComputedStyle(c).backgroundColor)).size")
     assert colours == 6
+    fill(page, ["one", "two"])
+    run(page)  # a pair alone is neither near nor far
+    assert page.locator(".matrix td:not(.self)").evaluate_all("cells => cells.map(c => c.style.getPropertyValue('--heat'))") == ["0", "0"]
+    assert page.locator(".matrix thead").bounding_box()["height"] < 40  # no pictures, no room for them
 
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
