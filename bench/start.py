@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """What a user waits for and pays before the first vector, with a real checkpoint file of the 2B's shape:
 
-    .venv/bin/python bench/start.py [--build build] [--weights FOLDER] [--runs 7] [--only start|memory|picture]
+    .venv/bin/python bench/start.py [--build build] [--weights FOLDER] [--runs 7] [--only PART] [--int8]
 
 start    from the start of the process to the first vector, the file in the page cache
+resident what of the mapped weights and of everything else is in memory after 20 texts and a picture
 memory   resident memory beyond the mapped weights in a batch of 8,192 tokens, against what `qvec info` tells
 picture  a JPEG of 12 megapixels to 1,800 tokens: time against Pillow's, one thread, and peak memory
+
+--int8: start, resident and memory of the folder that `qvec quantize` makes of these weights (FOLDER-int8, 2.6 GB, made when
+it is not there), and start and resident with `--quantization int8`, which makes the codes each time.
 
 FOLDER (default: BUILD/bench/weights-2b) is made when it is not there: 4.3 GB, one to two minutes. Needs numpy and
 Pillow, which `make test` puts into .venv.
@@ -24,6 +28,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
 NEEDED_DISK, NEEDED_MEMORY = 6 << 30, 8 << 30
+START = "process start to first vector"
 TOKENS = 8192
 MIB = 1 << 20
 
@@ -50,6 +55,15 @@ def make_weights(folder, checkpoints):
     return None
 
 
+def make_int8(qvec, folder):
+    """FOLDER-int8, made by `qvec quantize`."""
+    out = folder + "-int8"
+    if not os.path.exists(out):  # it appears whole or not at all
+        print(f"# making {out}", flush=True)
+        subprocess.run([qvec, "quantize", folder, out, "--no-progress"], check=True)
+    return out
+
+
 def read_through(folder):
     """Brings the weights into the page cache."""
     with open(os.path.join(folder, "model.safetensors"), "rb", buffering=0) as f:
@@ -60,9 +74,10 @@ def read_through(folder):
 
 # ---- start ----------------------------------------------------------------------------------------
 
-def time_first_vector(qvec, folder):
+def time_first_vector(qvec, folder, flags):
     start = time.monotonic()
-    with subprocess.Popen([qvec, "embed", folder, "--text", "What is the capital of China?"], stdout=subprocess.PIPE) as p:
+    command = [qvec, "embed", folder, *flags, "--text", "What is the capital of China?"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as p:
         line = p.stdout.readline()
         seconds = time.monotonic() - start
     if p.returncode or b"embedding" not in line:
@@ -70,34 +85,49 @@ def time_first_vector(qvec, folder):
     return seconds
 
 
-def measure_start(qvec, folder, runs):
+def measure_start(qvec, folder, runs, name, flags, mark):
     read_through(folder)
-    time_first_vector(qvec, folder)
-    seconds = [time_first_vector(qvec, folder) for _ in range(runs)]
-    print(f"{'process start to first vector':36} median {statistics.median(seconds):7.3f} s, best {min(seconds):7.3f} s "
-          f"of {runs}   (mark: under 1 s)")
+    time_first_vector(qvec, folder, flags)
+    seconds = [time_first_vector(qvec, folder, flags) for _ in range(runs)]
+    print(f"{name:44} median {statistics.median(seconds):7.3f} s, best {min(seconds):7.3f} s of {runs}{mark}")
 
 
 # ---- memory ---------------------------------------------------------------------------------------
 
-def beyond_weights(pid):
-    """Resident bytes of a process without the mapping of its weights."""
-    total, mapped = 0, False
+def resident(pid):
+    """Resident bytes of a process: (of the mapping of its weights, of everything else)."""
+    total, mapped = [0, 0], False
     with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as f:
         for line in f:
             if line.startswith("Rss:"):
-                total += 0 if mapped else int(line.split()[1]) << 10
+                total[0 if mapped else 1] += int(line.split()[1]) << 10
             elif not line.split(" ", 1)[0].endswith(":"):
                 mapped = line.rstrip().endswith(".safetensors")
     return total
 
 
+def measure_resident(qvec, folder, name, flags=()):
+    """`qvec embed` keeps its input open, so that it can be looked at when it has answered."""
+    picture = os.path.join(ROOT, "tests", "golden", "data", "assets", "base.jpg")
+    items = [{"text": f"a dog on beach {i}"} for i in range(20)] + [{"image": picture}]
+    command = [qvec, "embed", folder, *flags, "--no-progress", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+        p.stdin.write("".join(json.dumps(item) + "\n" for item in items).encode())
+        p.stdin.flush()
+        for _ in items:
+            if b"embedding" not in p.stdout.readline():
+                sys.exit("qvec embed failed")
+        weights, others = resident(p.pid)
+        p.stdin.close()
+    print(f"{'resident' + name:44} {weights / 1e6:7.0f} MB of mapped weights, {others / 1e6:5.0f} MB of everything else")
+
+
 def watch(process, quiet_seconds):
-    """The most that beyond_weights gives until the process ends, or has not grown for that long and is stopped."""
+    """The most beyond the weights until the process ends, or has not grown for that long and is stopped."""
     most, grown = 0, time.monotonic()
     while process.poll() is None and time.monotonic() - grown < quiet_seconds:
         try:
-            now = beyond_weights(process.pid)
+            now = resident(process.pid)[1]
         except (FileNotFoundError, ProcessLookupError):
             break
         if now > most * 1.001:
@@ -172,7 +202,8 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--weights")
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--only", choices=("start", "memory", "picture"))
+    parser.add_argument("--only", choices=("start", "resident", "memory", "picture"))
+    parser.add_argument("--int8", action="store_true")
     arguments = parser.parse_args()
     build = os.path.abspath(arguments.build)
     qvec = os.path.join(build, "qvec")
@@ -183,10 +214,17 @@ def main():
         return
     reason = make_weights(folder, os.path.join(build, "tests", "checkpoints"))
     if reason:
-        print("skipped start and memory: " + reason)
+        print("skipped start, resident and memory: " + reason)
         return
-    if arguments.only in (None, "start"):
-        measure_start(qvec, folder, arguments.runs)
+    ways = [(folder, "", ())]
+    if arguments.int8:
+        ways = [(folder, ", int8 at load", ("--quantization", "int8")), (make_int8(qvec, folder), ", int8 folder", ())]
+        folder += "-int8"
+    for model, name, flags in ways:
+        if arguments.only in (None, "start"):
+            measure_start(qvec, model, arguments.runs, START + name, flags, "" if flags else "   (mark: under 1 s)")
+        if arguments.only in (None, "resident"):
+            measure_resident(qvec, model, name, flags)
     if arguments.only in (None, "memory"):
         measure_memory(qvec, folder)
 

@@ -63,7 +63,7 @@ def bytes_together(quantised):
 
 
 @pytest.mark.parametrize("flags", [
-    ("--threads", "1"), ("--threads", "5"), ("--cpu-tier", "c"), ("--cpu-tier", "avx2"),
+    ("--threads", "1"), ("--threads", "5"), ("--threads", "64"), ("--cpu-tier", "c"), ("--cpu-tier", "avx2"),
     ("--max-num-batched-tokens", "64"), ("--max-num-batched-tokens", "16384"), ("--prefix-cache", "0"),
 ], ids=" ".join)
 def test_same_bytes_on_any_machine(bytes_together, flags):

@@ -235,6 +235,25 @@ TEST(many_rows) {
     close_backends(backends, count);
 }
 
+/* Many more threads than CPUs: with as many tasks as there are for few rows, with rows shared out as well, and with
+ * fewer tasks than threads. */
+TEST(sixty_four_threads) {
+    static const shape shapes[] = {
+        {.rows = 3, .outputs = 2100, .inputs = 65},
+        {.rows = 200, .outputs = 130, .inputs = 129, .epilogue = QV__EPI_SILU_MUL},
+        {.rows = 531, .outputs = 37, .inputs = 66, .bias = true, .residual = true},
+        {.rows = 1, .outputs = 1, .inputs = 1},
+    };
+    uint64_t seed = check_seed();
+    qv__backend *b;
+    qv_error err = {0};
+    CHECK_OK(qv__cpu_backend_open(64, NULL, &b, &err), err);
+    CHECK_INT(qv__cpu_backend_threads(b), 64);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int turn = 0; turn < 3; turn++) try_shape(&b, 1, &shapes[i], &seed);
+    b->ops->close(b);
+}
+
 /* Products as large as they can be: every code is 127 or -127, where 16-bit sums of pairs would saturate. */
 TEST(largest_codes) {
     qv__backend *backends[BACKENDS];

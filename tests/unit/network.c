@@ -57,6 +57,7 @@ TEST(row_blocks_threads_and_tiers_change_no_byte) {
         {.model = "untied-embedding", .network.row_block = 256, .tier = "avx2"},
         {.model = "untied-embedding", .network.row_block = 4096},
         {.model = "untied-embedding", .network.max_tokens = 701, .tier = "avx512"},
+        {.model = "untied-embedding", .threads = 64},
     };
     fixture f;
     qv__sequence *texts[TEXTS];
