@@ -300,7 +300,7 @@ static void fetch_work(qv__work *work) {
 
 static qv_status parse(qv__job *job, qv__refusal *r) {
     if (!(job->route->flags & QV__ROUTE_JSON)) return QV_OK;
-    return qv__body_parse(job->request->body, job->request->body_size, &job->body, r);
+    return qv__body_parse(job->request->body, job->request->body_size, &job->api->options.limits, &job->body, r);
 }
 
 /* The names alone, and made harmless: what clients send is not repeated. */

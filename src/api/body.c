@@ -10,10 +10,10 @@
 
 /* jansson needs about 40 bytes for the two of "0,": without a bound a body of 64 MiB of them would take 2 GB. A parse
  * may allocate (freed or not) 12 bytes per byte of body, which is enough for every list of token ids with more than two
- * digits (texts need 4), and all bodies that are alive together have a bound too. */
-enum { SMALL_BODY = 4 << 20, BYTES_PER_BYTE = 12, TRIM_ABOVE = 32 << 20 };
-static const size_t body_max = (size_t)384 << 20;
-static const long long total_max = (long long)1 << 30;
+ * digits (texts need 4), but no more than 6 per byte of the largest body; and all bodies that are alive together have a
+ * bound too, which is that of their bytes. */
+enum { BYTES_PER_BYTE = 12, MOST_PER_BYTE = 6 };
+static const int64_t small_body = 4 << 20, least_total = 64 << 20, trim_above = 32 << 20;
 
 static atomic_llong total;
 /* of the parse under way on this thread */
@@ -43,40 +43,62 @@ void qv__body_setup(void) {
 void qv__body_clear(qv__body *body) {
     json_decref(body->root);
     atomic_fetch_sub(&total, (long long)body->cost);
-    if (body->cost > TRIM_ABOVE) malloc_trim(0); /* else each worker's heap would keep its largest body for ever */
+    if (body->cost > (size_t)trim_above)
+        malloc_trim(0); /* else each worker's heap would keep its largest body for ever */
     *body = (qv__body){0};
 }
 
-static qv_status refuse_parse(const json_error_t *error, size_t budget, qv__refusal *r) {
+typedef struct {
+    int64_t body, total; /* bytes of memory that one parse may take, and all */
+} budget;
+
+static int64_t at_most(int64_t value, int64_t most) {
+    return value < most ? value : most;
+}
+
+static budget budget_of(size_t size, const qv__limits *limits) {
+    qv__limits initial;
+    if (!limits) qv__limits_default(&initial);
+    const qv__limits *l = limits ? limits : &initial;
+    budget b = {.total = l->total_body_bytes > least_total ? l->total_body_bytes : least_total};
+    int64_t most = l->body_bytes * MOST_PER_BYTE > small_body ? l->body_bytes * MOST_PER_BYTE : small_body;
+    b.body = at_most(at_most((int64_t)size * BYTES_PER_BYTE + small_body, most), b.total);
+    return b;
+}
+
+static qv_status refuse_parse(const json_error_t *error, const budget *b, qv__refusal *r) {
     if (exhausted)
         return qv__refuse(r, QV_TOO_LARGE, NULL,
-                          "The body's JSON has too many values: it would take more than %zu MiB of memory.",
-                          budget >> 20);
+                          "The body's JSON has too many values: it would take more than %lld MiB of memory, which is "
+                          "%d times its size and 4 MiB, at most %d times --max-body.",
+                          (long long)b->body >> 20, BYTES_PER_BYTE, MOST_PER_BYTE);
     if (out_of_memory) return qv__refuse(r, QV_NO_MEMORY, NULL, "No memory for the request.");
     return qv__refuse_field(r, NULL, "The body is not valid JSON: line %d, column %d (byte %d): %s", error->line,
                             error->column, error->position, error->text);
 }
 
-qv_status qv__body_parse(const char *body, size_t size, qv__body *out, qv__refusal *r) {
+qv_status qv__body_parse(const char *body, size_t size, const qv__limits *limits, qv__body *out, qv__refusal *r) {
     *out = (qv__body){0};
     size_t valid = qv__utf8_valid_prefix(body, size);
     if (valid < size) return qv__refuse_field(r, NULL, "The body is not valid UTF-8 at byte %zu.", valid);
     if (size == 0) return qv__refuse_field(r, NULL, "The body is empty; a JSON object is expected.");
-    size_t budget = size > (body_max - SMALL_BODY) / BYTES_PER_BYTE ? body_max : size * BYTES_PER_BYTE + SMALL_BODY;
-    out->cost = budget;
-    if (atomic_fetch_add(&total, (long long)budget) + (long long)budget > total_max) {
+    budget b = budget_of(size, limits);
+    out->cost = (size_t)b.body;
+    if (atomic_fetch_add(&total, b.body) + b.body > b.total) {
         qv__body_clear(out);
-        return qv__refuse(r, QV_OVERLOADED, NULL, "The requests being read take all the memory set aside for them.");
+        return qv__refuse(r, QV_OVERLOADED, NULL,
+                          "The JSON of requests takes all %lld bytes that are set aside for it (--max-total-body).",
+                          (long long)b.total);
     }
     json_error_t error;
-    room = budget;
+    room = (size_t)b.body;
     exhausted = out_of_memory = false;
     out->root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     size_t unused = room;
     room = SIZE_MAX;
     if (!out->root || exhausted || out_of_memory) { /* jansson may drop a character it has no memory for, and go on */
         qv__body_clear(out);
-        return refuse_parse(&error, budget, r);
+        return refuse_parse(&error, &b, r);
     }
     out->cost -= unused;
     atomic_fetch_sub(&total, (long long)unused);

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "api/limits.h"
 #include "api/refusal.h"
 
 /* Lets jansson allocate through base/memory.h and count against the parse under way. Once per process. */
@@ -15,8 +16,8 @@ typedef struct {
     size_t cost; /* bytes of memory, given back by qv__body_clear */
 } qv__body;
 
-/* Parses a body whose root must be an object. Refusals say at which byte. */
-qv_status qv__body_parse(const char *body, size_t size, qv__body *out, qv__refusal *r);
+/* Parses a body whose root must be an object. Refusals say at which byte. limits NULL: the defaults. */
+qv_status qv__body_parse(const char *body, size_t size, const qv__limits *limits, qv__body *out, qv__refusal *r);
 void qv__body_clear(qv__body *body);
 
 /* Fields: absent and null leave *out as it is. A wrong type or value is refused with the field's name. */

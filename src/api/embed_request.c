@@ -299,6 +299,6 @@ qv_status qv__embed_request_read(qv__embed_read read, const qv__embed_limits *li
 
 qv_status qv__embed_request_parse(qv__embed_read read, const char *body, size_t size, const qv__embed_limits *limits,
                                   qv__embed_request *out, qv__refusal *r) {
-    qv_status status = qv__body_parse(body, size, &out->body, r);
+    qv_status status = qv__body_parse(body, size, NULL, &out->body, r);
     return status ? status : qv__embed_request_read(read, limits, out, r);
 }

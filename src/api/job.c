@@ -91,10 +91,11 @@ const char *qv__job_prompt(const qv__job *job) {
 }
 
 qv_status qv__job_check_echo(const qv__job *job, qv__refusal *r) {
-    int64_t tokens = qv__job_tokens(job);
-    if (tokens <= QV__ECHO_TOKENS) return QV_OK;
-    return qv__refuse_field(r, "echo", "echo \"prompts\" repeats at most %d tokens; these prompts have %lld.",
-                            QV__ECHO_TOKENS, (long long)tokens);
+    int64_t tokens = qv__job_tokens(job), most = job->api->options.limits.echo_tokens;
+    if (tokens <= most) return QV_OK;
+    return qv__refuse_field(
+        r, "echo", "echo \"prompts\" repeats at most %lld tokens (--max-echo-tokens); these prompts have %lld.",
+        (long long)most, (long long)tokens);
 }
 
 /* The text is put together first: a character may be spread over several tokens. */

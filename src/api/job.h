@@ -101,9 +101,8 @@ const char *qv__job_prompt(const qv__job *job);
 /* Where the time went, of a job whose answer is ready now. */
 void qv__job_measure(const qv__job *job, int64_t now, int64_t stage_ns[QV__STAGES]);
 
-/* Prompts that an answer repeats when asked to: of at most QV__ECHO_TOKENS tokens together, so that a small request
- * cannot ask for a giant answer. The check comes before anything is computed. */
-enum { QV__ECHO_TOKENS = 262144 };
+/* Prompts that an answer repeats when asked to: of at most max-echo-tokens together, so that a small request cannot ask
+ * for a giant answer. The check comes before anything is computed. */
 qv_status qv__job_check_echo(const qv__job *job, qv__refusal *r);
 /* {"tokens":41,"text":"<|im_start|>system\n…"}: item i's prompt as the model reads it, every pad in it. */
 void qv__job_write_prompt(const qv__job *job, size_t i, qv__buffer *b);

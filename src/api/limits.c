@@ -10,13 +10,16 @@
 #define MEDIA(field) .group = QV__LIMITS_MEDIA, .offset = offsetof(qv__limits, field)
 
 const qv__limit qv__limit_table[QV__LIMITS] = {
-    {"max-body", "BYTES", "Largest request body; over it: 413.", REQUESTS(body_bytes), 64 * M, K, K *G},
-    {"max-total-body", "BYTES", "Most memory for the bodies of all requests together; over it: 429.",
+    {"max-body", "BYTES", "Largest request body, the memory for whose JSON may be 6 times as much; over it: 413.",
+     REQUESTS(body_bytes), 64 * M, K, K *G},
+    {"max-total-body", "BYTES",
+     "Most memory for the bodies of all requests together, and as much (64M at least) for their JSON; over it: 429.",
      REQUESTS(total_body_bytes), G, M, K *G},
     {"max-head", "BYTES",
      "Memory of a connection for a request's head, and for pieces of its body; a longer path: 414, longer headers: "
      "431.",
      REQUESTS(head_bytes), 16 * K, 4 * K, 16 * M},
+    {"max-headers", "N", "Most headers of a request; over it: 431.", REQUESTS(headers), 128, 10, M},
     {"max-connections", "N", "Most connections at a time; more are closed at once.", REQUESTS(connections), 4096, 1, M},
     {"idle-timeout", "SECONDS", "How long a connection may be silent, or take to begin its next request.",
      REQUESTS(idle_seconds), 75, 1, DAY},
@@ -33,6 +36,8 @@ const qv__limit qv__limit_table[QV__LIMITS] = {
      10000, 1, M},
     {"max-parts", "N", "Most texts, pictures and videos of one input, query or document; over it: 400.",
      REQUESTS(parts), 2048, 1, M},
+    {"max-echo-tokens", "N", "Most tokens of the prompts that one answer repeats on request; over it: 400.",
+     REQUESTS(echo_tokens), 256 * K, 1, INT32_MAX},
     {"max-waiting-requests", "N",
      "Most requests that wait to be read, the last eighth of them for clients of whom few wait; over it: 429.",
      REQUESTS(waiting_requests), 4096, 1, M},
@@ -44,10 +49,19 @@ const qv__limit qv__limit_table[QV__LIMITS] = {
      REQUESTS(queued_tokens), 16 * M, 1, INT32_MAX},
     {"max-media-urls", "N", "Most http and https URLs that one request may have fetched; over it: 413.",
      REQUESTS(media_urls), 64, 1, M},
+    {"max-media-url", "BYTES", "Longest http or https URL; over it: 400.", REQUESTS(media_url_bytes), 8 * K, 100, M},
     {"max-fetched-bytes", "BYTES", "Most bytes that the URLs of one request may bring together; over it: 413.",
      REQUESTS(fetched_bytes), 64 * M, 1, K *G},
     {"media-fetch-timeout", "SECONDS", "How long fetching all URLs of a request may take; over it: 502.",
      REQUESTS(fetch_seconds), 30, 1, DAY},
+    {"max-fetched-headers", "BYTES",
+     "Most bytes of headers that hosts may send for one URL, those of redirects among them; over it: 400.",
+     REQUESTS(fetch_header_bytes), 64 * K, K, 16 * M},
+    {"media-connect-timeout", "SECONDS", "How long reaching a host may take; over it: 502.", REQUESTS(connect_seconds),
+     5, 1, DAY},
+    {"media-min-rate", "BYTES",
+     "Fewest bytes a second that a host may send for a third of --media-fetch-timeout; below it: 502.",
+     REQUESTS(fetch_rate), K, 1, G},
     {"media-fetch-redirects", "N",
      "Most redirects of a URL, each checked like a URL of its own; over it: 400. $VLLM_MEDIA_URL_ALLOW_REDIRECTS=0 "
      "means "

@@ -10,12 +10,13 @@
 
 typedef struct {
     /* http/ */
-    int64_t body_bytes, total_body_bytes, head_bytes, connections;
+    int64_t body_bytes, total_body_bytes, head_bytes, headers, connections;
     int64_t idle_seconds, head_seconds, body_seconds, request_seconds;
     /* api/ */
-    int64_t inputs, documents, parts, waiting_requests;
+    int64_t inputs, documents, parts, echo_tokens, waiting_requests;
     /* fetch/ */
-    int64_t media_urls, fetched_bytes, fetch_seconds, fetch_redirects;
+    int64_t media_urls, media_url_bytes, fetched_bytes, fetch_header_bytes;
+    int64_t fetch_seconds, connect_seconds, fetch_rate, fetch_redirects;
     /* engine/ */
     int64_t queued_items, queued_tokens;
     /* media/ */
@@ -35,7 +36,7 @@ typedef struct {
     bool fraction;             /* a double, else an int64_t */
 } qv__limit;
 
-enum { QV__LIMITS = 24 };
+enum { QV__LIMITS = 30 };
 extern const qv__limit qv__limit_table[QV__LIMITS];
 
 void qv__limits_default(qv__limits *limits);

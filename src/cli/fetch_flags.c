@@ -48,7 +48,11 @@ qv_status qv__fetch_flags_open(const qv__fetch_flags *flags, const qv__limits *l
                                  .max_bytes = limits->media_bytes,
                                  .max_request_bytes = limits->fetched_bytes,
                                  .timeout_s = (double)limits->fetch_seconds,
-                                 .max_redirects = (int)limits->fetch_redirects};
+                                 .max_redirects = (int)limits->fetch_redirects,
+                                 .max_url_bytes = (int)limits->media_url_bytes,
+                                 .max_header_bytes = (int)limits->fetch_header_bytes,
+                                 .connect_s = (double)limits->connect_seconds,
+                                 .min_rate = (int)limits->fetch_rate};
     qv_status status = qv__fetch_open(&options, out, err);
     qv__free(list);
     return status;

@@ -13,14 +13,17 @@ enum {
     POLL_MS = 50,
     DEFAULT_URLS = 64,
     DEFAULT_TIMEOUT_S = 30,
+    DEFAULT_CONNECT_S = 5,
+    DEFAULT_HEADER_BYTES = 64 << 10,
+    DEFAULT_MIN_RATE = 1024,
 };
 
 typedef struct {
     qv__fetcher fetcher; /* first: what callers hold is both */
     qv__url_hosts hosts;
-    int max_redirects;
+    int max_redirects, max_header_bytes, min_rate;
     int64_t max_bytes, max_request_bytes;
-    double timeout_s;
+    double timeout_s, connect_s;
 } state;
 
 /* The URLs of one request. */
@@ -121,7 +124,10 @@ static void run(void *context, qv__fetch *const *fetches, size_t count, bool (*s
                                   .bytes_left = &bytes_left,
                                   .max_request_bytes = s->max_request_bytes,
                                   .deadline_ns = qv__now_ns() + (int64_t)(s->timeout_s * 1e9),
-                                  .timeout_s = s->timeout_s};
+                                  .timeout_s = s->timeout_s,
+                                  .connect_s = s->connect_s,
+                                  .max_header_bytes = s->max_header_bytes,
+                                  .min_rate = s->min_rate};
     batch b = {.limits = &limits, .fetches = fetches, .count = count, .multi = curl_multi_init()};
     if (b.multi)
         drive(&b, stop, user);
@@ -167,7 +173,11 @@ qv_status qv__fetch_open(const qv__fetch_options *o, qv__fetcher **out, qv_error
         .max_redirects = o->max_redirects,
         .max_bytes = o->max_bytes ? o->max_bytes : (int64_t)256 << 20,
         .max_request_bytes = o->max_request_bytes ? o->max_request_bytes : (int64_t)64 << 20,
-        .timeout_s = o->timeout_s > 0 ? o->timeout_s : DEFAULT_TIMEOUT_S};
+        .timeout_s = o->timeout_s > 0 ? o->timeout_s : DEFAULT_TIMEOUT_S,
+        .connect_s = o->connect_s > 0 ? o->connect_s : DEFAULT_CONNECT_S,
+        .max_header_bytes = o->max_header_bytes ? o->max_header_bytes : DEFAULT_HEADER_BYTES,
+        .min_rate = o->min_rate ? o->min_rate : DEFAULT_MIN_RATE,
+        .hosts.max_url_bytes = o->max_url_bytes};
     *out = &s->fetcher;
     qv_status status = add_hosts(s, o, err);
     if (status) qv__fetch_close(out);

@@ -39,6 +39,10 @@ typedef struct {
     int64_t max_request_bytes; /* of all files of a request; 0: 64 MiB */
     double timeout_s;          /* for all URLs of a request; 0: 30 */
     int max_redirects;         /* of one URL; 0: none is followed */
+    int max_url_bytes;         /* of one URL; 0: 8 KiB */
+    int max_header_bytes;      /* of what hosts send for one URL, redirects included; 0: 64 KiB */
+    double connect_s;          /* for reaching a host; 0: 5 */
+    int min_rate;              /* bytes a second, over a third of timeout_s; 0: 1024 */
 } qv__fetch_options;
 
 qv_status qv__fetch_open(const qv__fetch_options *options, qv__fetcher **out, qv_error *err);

@@ -7,12 +7,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 
-enum {
-    HEADER_BYTES_MAX = 64 << 10, /* of all hops together */
-    FIRST_BYTES = 64 << 10,      /* a file's first allocation */
-    CONNECT_MS = 5000,
-    SLOW_BYTES = 1024, /* a second; slower for a third of the time-out is too slow */
-};
+enum { FIRST_BYTES = 64 << 10 }; /* a file's first allocation */
 
 void qv__transfer_fail(qv__transfer *t, qv_status code, const char *reason) {
     qv__free(t->fetch->bytes);
@@ -67,7 +62,7 @@ static size_t take_body(char *data, size_t one, size_t size, void *context) {
 static size_t take_header(char *data, size_t one, size_t size, void *context) {
     qv__transfer *t = context;
     t->header_bytes += size;
-    return t->header_bytes > HEADER_BYTES_MAX ? stop(t, QV__TRANSFER_HEADER_LIMIT) : size;
+    return t->header_bytes > (size_t)t->limits->max_header_bytes ? stop(t, QV__TRANSFER_HEADER_LIMIT) : size;
 }
 
 /* ---- a hop ---- */
@@ -79,9 +74,10 @@ static long milliseconds_left(const qv__transfer *t) {
 
 static bool set_times(qv__transfer *t) {
     long left = milliseconds_left(t), slow_s = (long)(t->limits->timeout_s / 3);
+    long connect = (long)(t->limits->connect_s * 1e3);
     return !curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, left) &&
-           !curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, left < CONNECT_MS ? left : CONNECT_MS) &&
-           !curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES) &&
+           !curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, left < connect ? left : connect) &&
+           !curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, (long)t->limits->min_rate) &&
            !curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, slow_s < 1 ? 1L : slow_s);
 }
 
@@ -184,7 +180,8 @@ static void fail_by_limit(qv__transfer *t) {
                  (long long)l->max_request_bytes);
         break;
     case QV__TRANSFER_HEADER_LIMIT:
-        qv__fail(err, QV_MEDIA_SOURCE, "the host %s sent more than %d bytes of headers", t->url.host, HEADER_BYTES_MAX);
+        qv__fail(err, QV_MEDIA_SOURCE, "the host %s sent more than %d bytes of headers", t->url.host,
+                 t->limits->max_header_bytes);
         break;
     case QV__TRANSFER_NO_MEMORY: qv__fail(err, QV_NO_MEMORY, "no memory for what a URL brought"); break;
     default:
@@ -199,8 +196,10 @@ static void fail_by_code(qv__transfer *t, CURLcode code) {
     case CURLE_OUT_OF_MEMORY: qv__fail(err, QV_NO_MEMORY, "no memory to fetch a URL"); break;
     case CURLE_FILESIZE_EXCEEDED: fail_by_limit(t); break;
     case CURLE_OPERATION_TIMEDOUT:
-        qv__fail(err, QV_MEDIA_FETCH, "the host %s was too slow: %g seconds are given, and %d bytes a second must come",
-                 t->url.host, t->limits->timeout_s, SLOW_BYTES);
+        qv__fail(err, QV_MEDIA_FETCH,
+                 "the host %s was too slow: %g seconds are given, %g of them to reach it, and %d bytes a second must "
+                 "come",
+                 t->url.host, t->limits->timeout_s, t->limits->connect_s, t->limits->min_rate);
         break;
     case CURLE_COULDNT_RESOLVE_HOST: qv__fail(err, QV_MEDIA_FETCH, "the host %s has no address", t->url.host); break;
     case CURLE_COULDNT_CONNECT: qv__fail(err, QV_MEDIA_FETCH, "the host %s cannot be reached", t->url.host); break;

@@ -13,7 +13,10 @@ typedef struct {
     int64_t *bytes_left;       /* of the request; all its transfers are on one thread */
     int64_t max_request_bytes; /* what bytes_left began with */
     int64_t deadline_ns;
-    double timeout_s; /* for messages */
+    double timeout_s; /* what deadline_ns began with */
+    double connect_s;
+    int max_header_bytes; /* of all hops together */
+    int min_rate;         /* bytes a second; slower for a third of timeout_s is too slow */
 } qv__transfer_limits;
 
 typedef struct {

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 
-enum { URL_BYTES_MAX = 8192, HOST_BYTES_MAX = 255 };
+enum { DEFAULT_URL_BYTES = 8192, HOST_BYTES_MAX = 255 };
 
 /* ---- parts of a URL ---- */
 
@@ -99,9 +99,10 @@ static qv_status refuse(qv_error *err, const char *reason) {
 }
 
 /* Before libcurl sees it. A backslash is a slash to some parsers and none to others. */
-static qv_status check_text(const char *text, qv_error *err) {
-    size_t n = strnlen(text, URL_BYTES_MAX + 1);
-    if (n > URL_BYTES_MAX) return qv__fail(err, QV_MEDIA_SOURCE, "the URL is longer than %d bytes", URL_BYTES_MAX);
+static qv_status check_text(const char *text, int most, qv_error *err) {
+    size_t n = strnlen(text, (size_t)most + 1);
+    if (n > (size_t)most)
+        return qv__fail(err, QV_MEDIA_SOURCE, "the URL is longer than %d bytes (--max-media-url)", most);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f || text[i] == '\\')
             return refuse(err, "the URL holds a space, a backslash or a control character; percent-encode it");
@@ -140,7 +141,7 @@ static qv_status check_parsed(const qv__url_hosts *hosts, qv__url *url, qv_error
 
 qv_status qv__url_check(const qv__url_hosts *hosts, const char *text, qv__url *out, qv_error *err) {
     *out = (qv__url){.https = !strncasecmp(text, "https:", 6)};
-    qv_status status = check_text(text, err);
+    qv_status status = check_text(text, hosts->max_url_bytes ? hosts->max_url_bytes : DEFAULT_URL_BYTES, err);
     if (status) return status;
     out->parsed = curl_url();
     if (!out->parsed) return qv__fail(err, QV_NO_MEMORY, "out of memory for a URL");

@@ -15,6 +15,7 @@ typedef struct {
         bool private_too;
     } * hosts;
     size_t count;
+    int max_url_bytes; /* 0: 8 KiB */
 } qv__url_hosts;
 
 /* Adds HOST or HOST:PORT. Refuses schemes, paths, patterns and what is not ASCII. */

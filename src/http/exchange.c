@@ -278,6 +278,9 @@ static void judge_head(exchange *x, int64_t *length) {
     qv__framing_read(x->connection, &f);
     *length = f.length;
     if (f.wrong) return refuse(x, 400, "%s", f.wrong);
+    if (f.headers > l->headers)
+        return refuse(x, 431, "The request has %d headers; %lld are the most that are taken here (--max-headers).",
+                      f.headers, (long long)l->headers);
     if (!client_fits(x)) return refuse(x, 403, "A certificate that this server trusts is needed.");
     int status = qv__api_route_status(s->api, q->method, q->path);
     if (status == 404) return refuse(x, 404, "There is no such path here.");

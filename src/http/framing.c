@@ -5,7 +5,7 @@
 #include <strings.h>
 
 typedef struct {
-    int lengths, encodings, hosts;
+    int headers, lengths, encodings, hosts;
     const char *length, *encoding;
     bool odd; /* a name that is no token, or that libmicrohttpd has made of a folded line by joining both */
 } found;
@@ -27,6 +27,7 @@ static bool is_joined(const char *name, size_t size, const char *known) {
 static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
                                       const char *value, size_t value_size) {
     found *f = context;
+    f->headers++;
     f->odd |= !is_token(name, name_size) || is_joined(name, name_size, MHD_HTTP_HEADER_CONTENT_LENGTH) ||
               is_joined(name, name_size, MHD_HTTP_HEADER_TRANSFER_ENCODING);
     if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
@@ -55,8 +56,10 @@ static const char *fault_of(const found *f) {
 void qv__framing_read(struct MHD_Connection *connection, qv__framing *out) {
     found f = {0};
     MHD_get_connection_values_n(connection, MHD_HEADER_KIND, look_at_header, &f);
-    *out = (qv__framing){
-        .wrong = fault_of(&f), .length = f.encodings ? -1 : 0, .declared = f.lengths > 0 || f.encodings > 0};
+    *out = (qv__framing){.wrong = fault_of(&f),
+                         .length = f.encodings ? -1 : 0,
+                         .declared = f.lengths > 0 || f.encodings > 0,
+                         .headers = f.headers};
     if (out->wrong || !f.lengths) return;
     out->length = strlen(f.length) > 18 ? INT64_MAX : strtoll(f.length, NULL, 10);
 }

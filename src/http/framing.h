@@ -11,6 +11,7 @@ typedef struct {
     const char *wrong; /* NULL, or why the head is not taken */
     int64_t length;    /* -1: chunks, 0: no body; INT64_MAX: more digits than we count */
     bool declared;     /* the head says it */
+    int headers;       /* how many there are */
 } qv__framing;
 
 void qv__framing_read(struct MHD_Connection *connection, qv__framing *out);

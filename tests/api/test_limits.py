@@ -1,8 +1,10 @@
 """Each limit of the table is felt at its value, said by its name, and frees what it refused. Deadlines and overload."""
 import concurrent.futures
+import contextlib
 import os
 import re
 import socket
+import threading
 import time
 
 import pytest
@@ -58,6 +60,23 @@ def test_head_size(start_null):
     assert server.post("/v1/embeddings", {"input": "a"})[0] == 200
 
 
+def test_headers_are_counted(start_null):
+    server = start_null(max_headers=12)
+    for more, status in ((9, 200), (10, 431)):  # beside Host, Content-Type, Content-Length
+        with server.wire() as wire:
+            wire.send(post({"input": "a"}, headers=[f"X-{i}: 1" for i in range(more)]))
+            answer = wire.answer()
+            assert answer.status == status
+    assert "13 headers; 12 are" in answer.json["error"]["message"] and "(--max-headers)" in answer.json["error"]["message"]
+
+
+def test_echoed_prompts_are_counted(start_null):
+    server = start_null(max_echo_tokens=5)
+    assert refusal(server, {"input": ["a", "ab"], "echo": "prompts"})[0] == 200
+    status, text = refusal(server, {"input": ["a", "abc"], "echo": "prompts"})
+    assert status == 400 and "at most 5 tokens (--max-echo-tokens)" in text and "have 6" in text
+
+
 def test_connections(start_null):
     server = start_null(max_connections=8, threads=1)
     wires = [server.wire(timeout=3) for _ in range(8)]
@@ -108,7 +127,7 @@ def test_slow_clients_are_cut_off_in_time(start_null, flag, sent, pause):
 
 def filled(start_null, **flags):
     """A server whose queue of 10 is full for some seconds."""
-    server = start_null(max_queued_items=10, delay_us=1500000, **flags)
+    server = start_null(max_queued_items=10, **{"delay_us": 1500000, **flags})
     wires = []
     for inputs in (1, 10):
         wires.append(server.wire(timeout=30))
@@ -178,9 +197,43 @@ def test_requests_that_wait_for_urls_are_counted():
                 silent.close()
 
 
+@contextlib.contextmanager
+def host_that_sends(data, pause):
+    """HOST:PORT that answers every request with `data`, again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as host:
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    one, _ = host.accept()
+                    with one, contextlib.suppress(OSError):
+                        one.recv(10000)
+                        one.sendall(b"HTTP/1.1 200 OK\r\n")
+                        while True:
+                            one.sendall(data)
+                            time.sleep(pause)
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{host.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("flags, data, pause, status, words", [
+    (["--media-min-rate", "100K", "--media-fetch-timeout", "3"], b"Content-Length: 100000000\r\n\r\n" + b"x" * 1000, 0.1, 502, "102400 bytes a second"),
+    (["--media-connect-timeout", "4", "--media-fetch-timeout", "1"], b"", 0.1, 502, "4 of them to reach it"),
+    (["--max-fetched-headers", "2K"], b"X-More: " + b"x" * 500 + b"\r\n", 0, 400, "2048 bytes of headers"),
+    (["--max-media-url", "100"], b"", 0.1, 400, "longer than 100 bytes (--max-media-url)"),
+], ids=["rate", "connect", "headers", "url"])
+def test_limits_of_fetching(flags, data, pause, status, words):
+    with host_that_sends(data, pause) as name, \
+            harness.serve(harness.folder("tiny"), "--allow-private-media-hosts", name, "--drain-timeout", "0", *flags) as server:
+        url = f"http://{name}/{'x' * 100 if 'url' in words else 'x'}"
+        answer = refusal(server, {"input": {"image": url}})
+        assert answer[0] == status and words in answer[1], answer
+
+
 def test_refusals_name_the_number_and_the_flag(start_null):
-    server, wires = filled(start_null)
+    server, wires = filled(start_null, delay_us=30_000_000, block_us=10_000)
     status, text = refusal(server, {"input": "a"})
+    for wire in wires:
+        wire.socket.close()
     assert status == 429 and "10 inputs wait" in text and "10 inputs (--max-queued-items)" in text
     assert "16777216 tokens (--max-queued-tokens)" in text
     server = start_null(max_queued_items=5, max_total_body=2 << 20, request_timeout=1, delay_us=3000000)

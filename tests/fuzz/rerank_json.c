@@ -1,5 +1,5 @@
-/* The bodies of rerank (first byte even) and score requests, by a reranker or (second bit set) an embedding model: inputs
- * within the limits, or a refusal that is valid JSON. */
+/* The bodies of rerank (first byte even) and score requests, by a reranker or (second bit set) an embedding model:
+ * inputs within the limits, or a refusal that is valid JSON. */
 #include <stdlib.h>
 
 #include "api/rerank_request.h"
@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     qv__rerank_request request = {0};
     qv__refusal r;
     bool score = data[0] & 1;
-    qv_status status = qv__body_parse((const char *)data + 1, size - 1, &request.body, &r);
+    qv_status status = qv__body_parse((const char *)data + 1, size - 1, NULL, &request.body, &r);
     if (!status)
         status = score ? qv__score_request_read(&limits, &request, &r) : qv__rerank_request_read(&limits, &request, &r);
     if (status) {

@@ -384,6 +384,48 @@ TEST(every_failed_allocation_of_a_dialect_is_a_clean_refusal) {
     }
 }
 
+/* {"a":[0,0,…,0]}, of an odd size: what takes most memory for its bytes. */
+static char *zeros(size_t size) {
+    char *text = malloc(size);
+    CHECK(text && size % 2);
+    memcpy(text, "{\"a\":[", 6);
+    for (size_t i = 6; i < size; i++) text[i] = i % 2 ? ',' : '0';
+    memcpy(text + size - 2, "]}", 2);
+    return text;
+}
+
+TEST(the_memory_for_json_follows_the_limits_of_bodies) {
+    enum { SIZE = 3000001 };
+    qv__body_setup();
+    char *text = zeros(SIZE);
+    qv__limits l;
+    qv__limits_default(&l);
+    qv__refusal r;
+    qv__body bodies[64];
+    CHECK_INT(qv__body_parse(text, SIZE, &l, &bodies[0], &r), QV_TOO_LARGE); /* 20 bytes a byte */
+    CHECK_MSG(strstr(r.message, "38 MiB") && strstr(r.message, "--max-body"), "%s", r.message);
+    memset(text + 7, ' ', SIZE / 8 * 5 / 2 * 2); /* three eighths of them stay */
+    CHECK_INT(qv__body_parse(text, SIZE, &l, &bodies[0], &r), QV_OK);
+    qv__body_clear(&bodies[0]);
+    l.body_bytes = SIZE; /* 6 times that are not enough */
+    CHECK_INT(qv__body_parse(text, SIZE, &l, &bodies[0], &r), QV_TOO_LARGE);
+    CHECK_MSG(strstr(r.message, "17 MiB"), "%s", r.message);
+    l.body_bytes = 64 << 20;
+    size_t alive = 0;
+    l.total_body_bytes = 128 << 20;
+    while (alive < 64 && !qv__body_parse(text, SIZE, &l, &bodies[alive], &r)) alive++;
+    CHECK_MSG(alive >= 3 && alive <= 4, "%zu bodies of 30 MB in 128 MiB", alive);
+    CHECK_INT(r.http, 429);
+    CHECK_MSG(strstr(r.message, "134217728 bytes") && strstr(r.message, "--max-total-body"), "%s", r.message);
+    l.total_body_bytes *= 4; /* a larger one is not held up */
+    CHECK_INT(qv__body_parse(text, SIZE, &l, &bodies[alive], &r), QV_OK);
+    for (size_t i = 0; i <= alive; i++) qv__body_clear(&bodies[i]);
+    l.total_body_bytes = 1 << 20; /* one body is always taken */
+    CHECK_INT(qv__body_parse("{}", 2, &l, &bodies[0], &r), QV_OK);
+    qv__body_clear(&bodies[0]);
+    free(text);
+}
+
 TEST(limits_have_their_defaults_and_are_written_by_name) {
     qv__limits limits_set = {.inputs = 7}, initial;
     qv__limits_default(&initial);
