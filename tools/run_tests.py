@@ -30,7 +30,7 @@ ROOT = check_tree.ROOT
 JOBS = min(os.cpu_count() or 1, 8)
 ASAN, TSAN, NEON = (os.path.join(ROOT, "build-" + name) for name in ("asan", "tsan", "neon"))
 # Programs and pytest files that run threads: all that the thread sanitizer needs to see.
-TSAN_PROGRAMS = ("base", "threads", "engine", "engine_threads", "session", "jobs", "api", "cpu_backend", "network", "prefix_store", "feature_cache")
+TSAN_PROGRAMS = ("base", "threads", "engine", "engine_threads", "session", "jobs", "api", "turns", "cpu_backend", "network", "prefix_store", "feature_cache")
 TSAN_PYTEST = ("tests/api/test_load.py", "tests/api/test_limits.py", "tests/api/test_wire.py", "tests/api/test_rerank.py")
 SHOWN = 20  # failures of a suite that are shown with their details
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
