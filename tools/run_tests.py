@@ -290,7 +290,8 @@ def suite_fuzz(suite):
         seconds = suite.options.fuzz_seconds
         return suite.run([os.path.join(ASAN, "tests", "fuzz", "fuzz_" + name), f"-max_total_time={seconds}", "-timeout=25",
                           "-rss_limit_mb=2560", "-print_final_stats=1", f"-artifact_prefix={suite.logs}/{name}-", work, corpus],
-                         timeout=seconds + 120, ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1")
+                         timeout=seconds + 120, ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1",
+                         UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
 
     with ThreadPoolExecutor(min(JOBS, 2)) as pool:
         for name, (status, output) in zip(names, pool.map(fuzz, names)):

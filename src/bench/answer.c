@@ -240,6 +240,7 @@ static qv_status read_fields(qv__scan *s, int64_t *tokens) {
 
 qv_status qv__answer_tokens(const char *body, size_t size, int64_t *tokens, qv_error *err) {
     qv_error reason = {0};
+    if (!size) body = ""; /* an empty buffer has no memory */
     qv__scan s = {.start = body, .at = body, .end = body + size, .what = "the answer", .err = &reason};
     qv__span list;
     *tokens = -1;
