@@ -233,6 +233,7 @@ def suite_neon(suite):
     set_up(suite, NEON, "--cross-file", os.path.join(ROOT, "tools", "aarch64.ini"), "--werror", "--buildtype=release", "-Dkernels_only=true")
     ninja(suite, NEON)
     meson_test(suite, NEON)
+    meson_test(suite, NEON, "gemm8", QEMU_CPU="cortex-a72")  # a CPU without products of bytes
 
 
 def suite_api(suite):

@@ -65,6 +65,8 @@ const qv__gemm8_kernels *qv__gemm8_kernels_of(qv__tier tier) {
 #if defined(__x86_64__)
     if (tier == QV__TIER_AVX512 && qv__tier_has_vnni()) return &qv__gemm8_vnni;
     if (tier >= QV__TIER_AVX2) return &qv__gemm8_avx2;
+#elif defined(__aarch64__)
+    if (tier == QV__TIER_NEON) return qv__tier_has_dotprod() ? &qv__gemm8_dotprod : &qv__gemm8_neon;
 #endif
     return &reference;
 }

@@ -55,6 +55,6 @@ enum { QV__GEMM8_SCRATCH = QV__GEMM8_LANES * QV__GEMM8_K_BLOCK * 2 }; /* a strip
 
 const qv__gemm8_kernels *qv__gemm8_kernels_of(qv__tier tier);
 
-/* One set each; present on x86-64. The second needs AVX-512 VNNI too. */
-extern const qv__gemm8_kernels qv__gemm8_avx2, qv__gemm8_vnni;
+/* One set each: two of x86-64, two of ARM; the second of both needs an instruction of its own beside the tier. */
+extern const qv__gemm8_kernels qv__gemm8_avx2, qv__gemm8_vnni, qv__gemm8_neon, qv__gemm8_dotprod;
 #endif

@@ -31,8 +31,14 @@ bool qv__tier_has_vnni(void) {
     return qv__tier_best() == QV__TIER_AVX512 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_AVX512VNNI);
 }
 #elif defined(__aarch64__)
+#include <sys/auxv.h>
+
 qv__tier qv__tier_best(void) {
     return QV__TIER_NEON;
+}
+
+bool qv__tier_has_dotprod(void) {
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 }
 #else
 qv__tier qv__tier_best(void) {
@@ -55,6 +61,8 @@ const char *qv__tier_name(qv__tier tier) {
 const char *qv__tier_name8(qv__tier tier) {
 #if defined(__x86_64__)
     if (tier == QV__TIER_AVX512 && qv__tier_has_vnni()) return "avx512+vnni";
+#elif defined(__aarch64__)
+    if (tier == QV__TIER_NEON && qv__tier_has_dotprod()) return "neon+dotprod";
 #endif
     return qv__tier_name(tier);
 }

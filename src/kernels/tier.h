@@ -29,11 +29,14 @@ typedef enum { QV__TIER_C, QV__TIER_COUNT } qv__tier;
 #endif
 
 qv__tier qv__tier_best(void); /* the highest that this machine and its operating system can run */
+/* Beside the tier, for 8-bit products alone. */
 #if defined(__x86_64__)
-bool qv__tier_has_vnni(void); /* AVX-512 VNNI beside QV__TIER_AVX512: 8-bit products alone use it */
+bool qv__tier_has_vnni(void); /* AVX-512 VNNI beside QV__TIER_AVX512 */
+#elif defined(__aarch64__)
+bool qv__tier_has_dotprod(void); /* FEAT_DotProd */
 #endif
 const char *qv__tier_name(qv__tier tier);  /* "c", "avx2", "avx512", "neon" */
-const char *qv__tier_name8(qv__tier tier); /* of products of 8-bit codes: "avx512+vnni", or as above */
+const char *qv__tier_name8(qv__tier tier); /* of products of 8-bit codes: "avx512+vnni", "neon+dotprod", or as above */
 /* "avx2" -> the tier. A known tier that this machine lacks becomes the best one it has (`--cpu-tier` names the
  * highest to use); an unknown name is QV_INVALID_ARGUMENT. NULL and "auto": the best. */
 qv_status qv__tier_parse(const char *name, qv__tier *tier, qv_error *err);
