@@ -250,7 +250,10 @@ def test_refusals_name_the_number_and_the_flag(start_null):
         three.send(post(b" " * 1000000))
         answer = three.answer()
         assert answer.status == 429 and "2097152 bytes" in answer.json["error"]["message"] and "(--max-total-body)" in answer.json["error"]["message"]
+    until = time.monotonic() + 20
     status, text = refusal(server, {"input": "a"})
+    while status == 429 and "--max-total-body" in text and time.monotonic() < until:  # the three wires' bodies are still counted
+        status, text = refusal(server, {"input": "a"})
     assert status == 504 and "1 seconds" in text and "(--request-timeout)" in text
 
 
