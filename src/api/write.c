@@ -100,6 +100,11 @@ static void put(uint8_t *out, uint32_t bits, size_t size, bool big_endian) {
 
 static void convert(uint8_t *out, const float *values, size_t count, qv__wire dtype, bool big_endian) {
     size_t size = qv__wire_size(dtype);
+    const bool own_order = big_endian == (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+    if (dtype == QV__WIRE_F32 && own_order) {
+        memcpy(out, values, count * size);
+        return;
+    }
     for (size_t i = 0; i < count; i++, out += size) put(out, to_bits(values[i], dtype), size, big_endian);
 }
 
