@@ -74,7 +74,7 @@ static qv_status prepare_input(qv__job *job, size_t i, qv__refusal *r) {
         r->cause = QV__CAUSE_TOKENS;
     if (status) return status;
     if (left) return job->facts[i].untruncated = untruncated, QV_OK;
-    bool cut = job->facts[i].untruncated > job->facts[i].tokens;
+    bool cut = qv__prepared_is_cut(&job->facts[i]);
     return cut && (q->refuse_cut || q->keep_end) ? refuse_cut(job, i, name, r) : QV_OK;
 }
 
@@ -99,10 +99,6 @@ void qv__embed_write_vector(const qv__embed_request *q, const qv__output *output
         qv__write_base64(b, values, count, q->dtype, q->big_endian);
     else
         qv__write_floats(b, values, count);
-}
-
-static bool is_cut(const qv__prepared *f) {
-    return f->untruncated > f->tokens;
 }
 
 /* Only a model with a vision tower has a configuration to ask. */
@@ -140,7 +136,7 @@ void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
     qv__buffer_printf(b, ",\"qvec\":{\"prompt\":\"%s\",\"truncated\":[", qv__job_prompt(job));
     for (size_t i = 0; i < job->count; i++) {
         const qv__prepared *f = &job->facts[i];
-        if (!is_cut(f)) continue;
+        if (!qv__prepared_is_cut(f)) continue;
         qv__buffer_printf(b, "%s{\"index\":%zu,\"tokens\":%lld,\"untruncated\":%lld}", first ? "" : ",", i,
                           (long long)f->tokens, (long long)f->untruncated);
         first = false;
@@ -155,7 +151,7 @@ void qv__embed_write_facts(const qv__job *job, qv__buffer *b) {
 static void add_headers(const qv__job *job, qv__response *response) {
     const qv__embed_request *q = job->parsed;
     size_t cut = 0;
-    for (size_t i = 0; i < job->count; i++) cut += is_cut(&job->facts[i]);
+    for (size_t i = 0; i < job->count; i++) cut += qv__prepared_is_cut(&job->facts[i]);
     qv__header_add_facts(response, qv__job_prompt(job), cut, q->warning);
 }
 

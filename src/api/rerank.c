@@ -153,11 +153,11 @@ static qv_status refuse_cut(const qv__prepared *f, const char *name, qv__refusal
 static qv_status check_uncut(const qv__job *job, qv__refusal *r) {
     const qv__rerank_request *q = job->parsed;
     for (size_t i = 0; i < q->query_count && !qv__rerank_is_pairs(job); i++)
-        if (job->facts[i].untruncated > job->facts[i].tokens) return refuse_cut(&job->facts[i], "query", r);
+        if (qv__prepared_is_cut(&job->facts[i])) return refuse_cut(&job->facts[i], "query", r);
     for (size_t i = 0; i < q->document_count; i++) {
         if (q->states[i].error) continue;
         const qv__prepared *f = &job->facts[q->states[i].item];
-        if (f->untruncated <= f->tokens) continue;
+        if (!qv__prepared_is_cut(f)) continue;
         char name[48];
         snprintf(name, sizeof name, "%s[%zu]", q->dialect == QV__RERANK_TEI ? "texts" : "documents", i);
         return refuse_cut(f, name, r);

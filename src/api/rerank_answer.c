@@ -73,10 +73,6 @@ static void write_prompts(const qv__job *job, qv__buffer *b) {
 
 /* ---- what was cut ---- */
 
-static bool is_cut(const qv__prepared *f) {
-    return f->untruncated > f->tokens;
-}
-
 static bool is_text_cut(const qv__text_cut *cuts, size_t i) {
     return cuts && cuts[i].untruncated > cuts[i].tokens;
 }
@@ -98,11 +94,11 @@ static size_t count_cut(const qv__job *job) {
     size_t count = 0;
     for (size_t i = 0; i < q->query_count; i++) {
         const qv__prepared *f = query_facts(job, i);
-        count += is_text_cut(q->query_cuts, i) || (f && is_cut(f));
+        count += is_text_cut(q->query_cuts, i) || (f && qv__prepared_is_cut(f));
     }
     for (size_t i = 0; i < q->document_count; i++) {
         const qv__prepared *f = document_facts(job, i);
-        count += f && (is_text_cut(q->document_cuts, i) || is_cut(f));
+        count += f && (is_text_cut(q->document_cuts, i) || qv__prepared_is_cut(f));
     }
     return count;
 }
@@ -123,14 +119,14 @@ static void write_cuts(const qv__job *job, qv__buffer *b) {
         const qv__text_cut *text = is_text_cut(q->query_cuts, i) ? &q->query_cuts[i] : NULL;
         const qv__prepared *f = query_facts(job, i);
         if (text) write_cut("query", i, "max_tokens_per_query", text->tokens, text->untruncated, &first, b);
-        if (f && is_cut(f)) write_cut("query", i, NULL, f->tokens, f->untruncated, &first, b);
+        if (f && qv__prepared_is_cut(f)) write_cut("query", i, NULL, f->tokens, f->untruncated, &first, b);
     }
     for (size_t i = 0; i < q->document_count; i++) {
         const qv__prepared *f = document_facts(job, i);
         if (!f) continue;
         const qv__text_cut *text = is_text_cut(q->document_cuts, i) ? &q->document_cuts[i] : NULL;
         if (text) write_cut("index", i, "max_tokens_per_doc", text->tokens, text->untruncated, &first, b);
-        if (is_cut(f)) write_cut("index", i, NULL, f->tokens, f->untruncated, &first, b);
+        if (qv__prepared_is_cut(f)) write_cut("index", i, NULL, f->tokens, f->untruncated, &first, b);
     }
 }
 
@@ -146,10 +142,15 @@ static void write_facts(const qv__job *job, qv__buffer *b) {
 
 /* ---- the dialects ---- */
 
+/* How many documents are in the answer. */
+static size_t listed_count(const qv__rerank_request *q) {
+    return q->top_n > 0 && (uint64_t)q->top_n < q->document_count ? (size_t)q->top_n : q->document_count;
+}
+
 /* Voyage's: the entries under `data`, a document as its text. */
 static void write_voyage(const qv__job *job, const qv__ranked *order, qv__buffer *b) {
     const qv__rerank_request *q = job->parsed;
-    size_t count = q->top_n > 0 && (uint64_t)q->top_n < q->document_count ? (size_t)q->top_n : q->document_count;
+    size_t count = listed_count(q);
     qv__buffer_puts(b, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < count; i++) {
         qv__buffer_printf(b, "%s{\"index\":%zu,\"relevance_score\":", i ? "," : "", order[i].index);
@@ -185,7 +186,7 @@ static void write_tei(const qv__rerank_request *q, const qv__ranked *order, qv__
 static void write_rerank(const qv__job *job, const qv__ranked *order, qv__buffer *b) {
     const qv__rerank_request *q = job->parsed;
     long long tokens = (long long)usage(job);
-    size_t count = q->top_n > 0 && (uint64_t)q->top_n < q->document_count ? (size_t)q->top_n : q->document_count;
+    size_t count = listed_count(q);
     qv__buffer_puts(b, "{\"id\":");
     qv__job_write_id(job, "score", b);
     qv__buffer_puts(b, ",\"model\":");

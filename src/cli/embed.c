@@ -92,7 +92,7 @@ static void write_answer(const embed *e, const qv__entry *entry, qv__buffer *lin
     const qv__group *group = entry->data;
     const qv__item *item = group->items[0];
     const qv__prepared *facts = &group->facts[0];
-    bool cut = facts->untruncated > facts->tokens;
+    bool cut = qv__prepared_is_cut(facts);
     qv__record_write_head(&entry->record, line);
     qv__buffer_puts(line, ", \"embedding\":[");
     for (int i = 0; i < facts->dimensions; i++) {

@@ -173,7 +173,7 @@ static void write_scores(const job *j, size_t good, qv__buffer *line) {
         if (i) qv__buffer_puts(line, ",");
         qv__write_float(j->scores[i], line); /* null when it failed */
         tokens += j->group.facts[i].tokens;
-        cut = cut || j->group.facts[i].untruncated > j->group.facts[i].tokens;
+        cut = cut || qv__prepared_is_cut(&j->group.facts[i]);
     }
     qv__buffer_puts(line, "], \"order\":[");
     for (size_t i = 0; i < listed; i++) qv__buffer_printf(line, i ? ",%zu" : "%zu", j->order[i]);

@@ -38,6 +38,10 @@ typedef struct {
     int visual_count; /* vision runs */
 } qv__prepared;
 
+static inline bool qv__prepared_is_cut(const qv__prepared *facts) {
+    return facts->untruncated > facts->tokens;
+}
+
 /* Decodes media, builds prompt, ids and positions: an item ready for qv__engine_submit, with room for its
  * result. Does the slow work of a request on the calling thread; any number of threads. *out: free with
  * qv__item_free. Errors name the part. relative_to: folder of relative media paths, NULL: cwd. */
